@@ -8,6 +8,7 @@ pub mod codec;
 pub mod config;
 pub mod error;
 pub mod identity;
+pub mod messages;
 pub mod rng;
 pub mod time;
 
