@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod config;
 pub mod error;
+pub mod frame;
 pub mod identity;
 pub mod messages;
 pub mod rng;
