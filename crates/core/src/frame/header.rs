@@ -25,7 +25,7 @@ pub enum Class {
 }
 
 impl Class {
-    fn from_wire(byte: u8) -> Result<Self, Refused> {
+    pub(crate) fn from_wire(byte: u8) -> Result<Self, Refused> {
         match byte {
             0 => Ok(Class::Cell),
             1 => Ok(Class::Region),
