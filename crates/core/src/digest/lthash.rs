@@ -1,0 +1,139 @@
+//! A hash of a set that follows its changes: each member is expanded to 1,024 lanes of 16 bits and
+//! the lanes are added up, so order does not matter and a member can be taken out again. To find
+//! two sets with the same state is a short-integer-solution problem on a lattice, estimated at 200
+//! bits (IACR 2019/227, lthash16). The estimate holds for sets: a member counts once.
+//!
+//! One change costs one expansion of 2 KiB (0.2-0.3 us on a machine with AVX-512, 2-3 us on a plain
+//! one), which is why owners collect changes and apply them once a round.
+
+use super::{Id, Root, domain};
+
+const LANES: usize = 1_024;
+const BYTES: usize = 2 * LANES;
+const EXPAND: [u8; 32] = domain("knhk-mesh lthash v1");
+const FINISH: [u8; 32] = domain("knhk-mesh lthash root v1");
+
+/// The state of 2 KiB and the number of members.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LtHash {
+    lanes: [u16; LANES],
+    count: u64,
+}
+
+impl Default for LtHash {
+    fn default() -> Self {
+        LtHash { lanes: [0; LANES], count: 0 }
+    }
+}
+
+impl core::fmt::Debug for LtHash {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "LtHash({} members, {})", self.count, self.root())
+    }
+}
+
+impl LtHash {
+    /// Takes `id` in. The caller knows that it is not a member yet.
+    pub fn add(&mut self, id: &Id) {
+        self.count += 1;
+        self.apply(id, u16::wrapping_add);
+    }
+
+    /// Takes `id` out. The caller knows that it is a member: the hash cannot tell.
+    ///
+    /// # Panics
+    /// If the set is empty.
+    pub fn remove(&mut self, id: &Id) {
+        assert!(self.count > 0, "nothing can leave an empty set");
+        self.count -= 1;
+        self.apply(id, u16::wrapping_sub);
+    }
+
+    /// Number of members.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The root of the set: [`Root::EMPTY`] without members, else a hash of state and count (1-2
+    /// us).
+    #[must_use]
+    pub fn root(&self) -> Root {
+        if self.count == 0 {
+            return Root::EMPTY;
+        }
+        let mut state = [0; BYTES];
+        for (bytes, lane) in state.as_chunks_mut::<2>().0.iter_mut().zip(&self.lanes) {
+            *bytes = lane.to_le_bytes();
+        }
+        let mut hash = blake3::Hasher::new_keyed(&FINISH);
+        hash.update(&state).update(&self.count.to_le_bytes());
+        Root(hash.finalize().into())
+    }
+
+    #[inline]
+    fn apply(&mut self, id: &Id, op: impl Fn(u16, u16) -> u16) {
+        let mut stream = [0; BYTES];
+        blake3::Hasher::new_keyed(&EXPAND).update(id).finalize_xof().fill(&mut stream);
+        for (lane, bytes) in self.lanes.iter_mut().zip(stream.as_chunks::<2>().0) {
+            *lane = op(*lane, u16::from_le_bytes(*bytes));
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a Id> for LtHash {
+    fn from_iter<I: IntoIterator<Item = &'a Id>>(ids: I) -> Self {
+        let mut hash = LtHash::default();
+        ids.into_iter().for_each(|id| hash.add(id));
+        hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_empty_set_has_its_own_root_again_after_every_member_left() {
+        let mut hash = LtHash::default();
+        assert_eq!(hash.root(), Root::EMPTY);
+        hash.add(&[1; 32]);
+        assert_ne!(hash.root(), Root::EMPTY);
+        hash.remove(&[1; 32]);
+        assert_eq!(hash, LtHash::default());
+        assert_eq!(hash.root(), Root::EMPTY);
+    }
+
+    #[test]
+    #[should_panic(expected = "empty set")]
+    fn nothing_leaves_an_empty_set() {
+        LtHash::default().remove(&[1; 32]);
+    }
+
+    #[test]
+    fn the_root_is_fixed_for_ever() {
+        // Other nodes compute the same: a change of this text is a change of the wire format.
+        let hash: LtHash = [[1; 32], [2; 32]].iter().collect();
+        assert_eq!(hash.root().to_string(), "4dbac5b1");
+    }
+
+    proptest! {
+        #[test]
+        fn order_does_not_matter_and_every_member_does(
+            ids in proptest::collection::hash_set(any::<[u8; 32]>(), 1..20),
+        ) {
+            let forth: LtHash = ids.iter().collect();
+            let mut sorted: Vec<_> = ids.iter().copied().collect();
+            sorted.sort_unstable();
+            let back: LtHash = sorted.iter().rev().collect();
+            prop_assert_eq!(&forth, &back);
+            prop_assert_eq!(forth.root(), back.root());
+            let without: LtHash = sorted[1..].iter().collect();
+            prop_assert_ne!(without.root(), forth.root());
+            let mut shrunk = forth;
+            shrunk.remove(&sorted[0]);
+            prop_assert_eq!(shrunk.root(), without.root());
+        }
+    }
+}

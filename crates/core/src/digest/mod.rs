@@ -1,0 +1,177 @@
+//! Short summaries of a set of records, and ways to find where two sets differ. Pure mathematics:
+//! a record is nothing but its [`Id`] at a [`Position`].
+//!
+//! Two questions, two structures. "Are we equal?" is answered by a lattice hash
+//! ([`lthash::LtHash`], kept small for small sets by [`set::SetHash`]), because nobody can make two
+//! different sets with the same [`Root`]. "Where do we differ?" is answered by a radix-16 tree of
+//! sums ([`tree::Tree`]). Sums are cheap, and an attacker can make two sets collide in seconds; the
+//! root then still differs, and [`salted::salted_summary`] recounts under a key that the attacker
+//! could not know.
+//!
+//! ```text
+//!            +--> SetHash -- root() -------> Root        equal?
+//!  (pos, id) |
+//!            +--> Tree ----- children() ---> Summary[16] where? descend until items()
+//!                            salted_summary()            root differs, sums agree: recount
+//! ```
+//!
+//! Sources: Lewi, Kim, Maykov, Weis, "Securing Update Propagation with Homomorphic Hashing" (IACR
+//! 2019/227) for the lattice hash; Meyer, "Range-Based Set Reconciliation" (arXiv 2212.13567) for
+//! the tree.
+
+use core::fmt;
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
+use crate::rng;
+
+pub mod lthash;
+mod nodes;
+pub mod prefix;
+pub mod salted;
+pub mod set;
+pub mod tree;
+
+pub use prefix::{Prefix, Summary};
+pub use set::SetHash;
+pub use tree::Tree;
+
+/// The id of a record: SHA-256 of what its author signed.
+pub type Id = [u8; 32];
+
+/// The 128 bits of an id that the tree adds up: its first 16 bytes, little-endian.
+#[must_use]
+pub const fn tag(id: &Id) -> u128 {
+    let (head, _) = id.split_at(16);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(head);
+    u128::from_le_bytes(bytes)
+}
+
+/// Where a record stands in the tree. It follows from author and slot, so a newer record of a slot
+/// takes the place of the older one, and it is spread evenly however authors number their slots.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The position of `slot` of the author with this [`author_salt`]. Two slots of one author
+    /// never share a position; slots of two authors may, and nothing relies on it that they do not.
+    #[must_use]
+    pub const fn of(author_salt: u64, slot: u16) -> Self {
+        let spread = (slot as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Position(rng::mix(author_salt ^ spread))
+    }
+
+    /// The 4 bits at `depth` (0 is the highest).
+    ///
+    /// # Panics
+    /// If `depth` is 16 or more: a position has 16 nibbles.
+    #[must_use]
+    pub const fn nibble(self, depth: u8) -> u8 {
+        assert!(depth < Prefix::MAX_DEPTH, "a position has 16 nibbles");
+        ((self.0 >> (60 - 4 * depth)) & 0xf) as u8
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "@{:016x}", self.0)
+    }
+}
+
+/// The part of a position that is the author's (public key in, eight bytes out): computed once an
+/// author and kept beside it.
+#[must_use]
+pub fn author_salt(author: &[u8; 32]) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(b"knhk-mesh position v1\0");
+    hash.update(author);
+    let hash: [u8; 32] = hash.finalize().into();
+    first_eight(&hash)
+}
+
+const fn first_eight(bytes: &[u8; 32]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *bytes;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// What a whole set hashes to. Equal roots mean equal sets, also against an attacker who chooses
+/// the records. Text: the first eight hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Root(pub [u8; 32]);
+
+impl Root {
+    /// The root of the empty set.
+    pub const EMPTY: Root = Root([0; 32]);
+
+    /// The first eight bytes, little-endian: to find a root in a short memory of roots.
+    #[must_use]
+    pub const fn tag(&self) -> u64 {
+        first_eight(&self.0)
+    }
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0[..4]))
+    }
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Root({self})")
+    }
+}
+
+/// A 32-byte BLAKE3 key that spells its purpose, zero-padded: keyed hashes of different purposes
+/// never meet, and no key is derived at run time.
+const fn domain(name: &str) -> [u8; 32] {
+    let name = name.as_bytes();
+    assert!(name.len() <= 24, "eight bytes stay free for a salt");
+    let mut key = [0; 32];
+    let (head, _) = key.split_at_mut(name.len());
+    head.copy_from_slice(name);
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_of_one_author_never_meet_and_spread_evenly() {
+        let salt = author_salt(&[9; 32]);
+        let mut all: Vec<_> = (0..=u16::MAX).map(|slot| Position::of(salt, slot)).collect();
+        let mut by_nibble = [0u32; 16];
+        all.iter().for_each(|p| by_nibble[usize::from(p.nibble(0))] += 1);
+        // 4,096 expected; six standard deviations are 372.
+        assert!(by_nibble.iter().all(|n| (3_724..4_468).contains(n)), "{by_nibble:?}");
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 65_536);
+    }
+
+    #[test]
+    fn positions_are_fixed_for_ever() {
+        // Other nodes compute the same: a change of these figures is a change of the wire format.
+        assert_eq!(author_salt(&[0; 32]), 0xbb3d_8420_db71_fdb5);
+        assert_eq!(Position::of(author_salt(&[0; 32]), 7), Position(0xa1c8_8a00_e26b_bae9));
+    }
+
+    #[test]
+    fn a_nibble_is_a_hexadecimal_digit() {
+        let p = Position(0x0123_4567_89ab_cdef);
+        assert!((0..16).all(|depth| p.nibble(depth) == depth));
+        assert_eq!(format!("{p:?}"), "@0123456789abcdef");
+    }
+
+    #[test]
+    fn a_tag_and_a_root_read_their_first_bytes_in_little_endian() {
+        let mut bytes = [0; 32];
+        (bytes[0], bytes[7], bytes[15], bytes[16]) = (1, 2, 3, 4);
+        assert_eq!(tag(&bytes), 1 | (2 << 56) | (3 << 120));
+        assert_eq!(Root(bytes).tag(), 1 | (2 << 56));
+        assert_eq!(Root(bytes).to_string(), "01000000");
+    }
+}
