@@ -6,12 +6,15 @@
 
 pub mod codec;
 pub mod config;
+pub mod crdt;
 pub mod digest;
 pub mod error;
 pub mod frame;
 pub mod identity;
 pub mod messages;
+pub mod node;
 pub mod rng;
+pub mod telemetry;
 pub mod time;
 
 /// The wire version that this code writes and reads.

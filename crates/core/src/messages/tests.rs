@@ -1,0 +1,2 @@
+//! Control messages end to end.
+use super::*;
