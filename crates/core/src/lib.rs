@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod config;
+pub mod crdt;
 pub mod error;
 pub mod frame;
 pub mod identity;
