@@ -160,9 +160,7 @@ fn read_range(r: &mut Reader<'_>) -> Result<Range, Refused> {
     let prefix = Prefix::new(r.u64()?, r.u8()?).ok_or(Refused::Malformed)?;
     let content = match r.u8()? {
         0 => RangeContent::Branches(read_branches(r)?),
-        kind @ (1 | 2) => {
-            RangeContent::Items { answer: kind == 2, items: read_items(r, prefix)? }
-        }
+        kind @ (1 | 2) => RangeContent::Items { answer: kind == 2, items: read_items(r, prefix)? },
         _ => return Err(Refused::Malformed),
     };
     Ok(Range { prefix, content })

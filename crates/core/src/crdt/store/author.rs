@@ -17,7 +17,7 @@ use crate::identity::{Incarnation, MeshId, Seq};
 use crate::rng::mix;
 
 /// Convicted incarnations that convict the identity.
-pub const IDENTITY_AFTER: usize = 3;
+pub(super) const IDENTITY_AFTER: usize = 3;
 
 pub(super) struct Author {
     pub(super) id: NodeId,
@@ -162,12 +162,7 @@ impl Store {
     }
 
     /// Drops the author's records below `floor`.
-    pub(super) fn drop_below(
-        &mut self,
-        author: u32,
-        floor: (Incarnation, Seq),
-        on: OnChange<'_>,
-    ) {
+    pub(super) fn drop_below(&mut self, author: u32, floor: (Incarnation, Seq), on: OnChange<'_>) {
         let frames = self.authors[author as usize].frames.clone();
         for frame in frames {
             for entry in self.frames[frame as usize].live() {

@@ -202,7 +202,16 @@ impl Store {
     ) -> EntryIx {
         let (next, index, dirty, bytes, path) = (NONE, 0, false, Box::default(), None);
         self.add_entry(Entry {
-            author, frame, next, slot, index, dirty, version, bytes, path, marker,
+            author,
+            frame,
+            next,
+            slot,
+            index,
+            dirty,
+            version,
+            bytes,
+            path,
+            marker,
         })
     }
 

@@ -43,7 +43,9 @@ impl Store {
                 continue;
             }
             match group[0].1.slot {
-                Slot::HEAD => out.push(write_head(&self.frames[group[0].1.frame as usize].header, None)),
+                Slot::HEAD => {
+                    out.push(write_head(&self.frames[group[0].1.frame as usize].header, None))
+                }
                 Slot::CONVICTION => self.export_proofs(group, &mut out),
                 _ => out.push(self.export_frame(group)),
             }

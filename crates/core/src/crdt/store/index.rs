@@ -231,6 +231,11 @@ impl Store {
         let hash = key_hash(family, key, self.hash_seed);
         let mut at = index.keys.find(hash, |&e| is(&self.entries[e as usize])).copied();
         let next = |ix: EntryIx| Some(self.entries[ix as usize].next).filter(|&n| n != NONE);
-        core::iter::from_fn(|| core::mem::replace(&mut at, at.and_then(next))).collect()
+        let mut entries = Vec::new();
+        while let Some(entry) = at {
+            entries.push(entry);
+            at = next(entry);
+        }
+        entries
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::entry::{Entry, EntryIx};
 use super::{Family, NodeId, SignedHeader, Slot, Store};
 use crate::crdt::Contribution;
-use crate::digest::{Position, Prefix, Summary, Tree, salted_summary};
+use crate::digest::salted::salted_summary;
+use crate::digest::{Position, Prefix, Summary, Tree};
 use crate::error::Refused;
 use crate::frame::{FrameRef, Record, Sealed, Tag};
 use crate::identity::{Incarnation, Seq};
@@ -73,11 +74,7 @@ impl Store {
         }
     }
 
-    fn frame_at(
-        &self,
-        author: u32,
-        key: (Incarnation, Seq),
-    ) -> Option<&super::frames::FrameState> {
+    fn frame_at(&self, author: u32, key: (Incarnation, Seq)) -> Option<&super::frames::FrameState> {
         let frames = &self.authors[author as usize].frames;
         let key_of = |f: &u32| {
             let fields = &self.frames[*f as usize].header.fields;
