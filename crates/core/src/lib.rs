@@ -10,6 +10,7 @@ pub mod digest;
 pub mod error;
 pub mod identity;
 pub mod messages;
+pub mod peer_registry;
 pub mod rng;
 pub mod time;
 
