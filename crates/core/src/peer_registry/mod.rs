@@ -12,7 +12,7 @@
 //! ```
 //!
 //! All choices are made from one list: the members, less the own node, less those whose reputation
-//! is below the threshold ([`Eligible`]).
+//! is below the threshold (`Eligible`).
 
 use core::time::Duration;
 use std::net::SocketAddr;
