@@ -24,3 +24,6 @@ pub use hlc::Clock;
 pub use op::{Draft, Key, Op, draft};
 pub use value::{Family, key_of};
 pub use view::{Contribution, Lww, Sibling};
+
+#[cfg(test)]
+mod tests;
