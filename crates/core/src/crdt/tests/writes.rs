@@ -77,6 +77,16 @@ fn a_close_different_value_of_another_author_is_reported() {
 }
 
 #[test]
+fn an_expired_value_is_concurrent_with_nothing() {
+    let (mut a, mut b, k) = pair();
+    a.write(&set(&k, b"brief", Some(Duration::from_millis(300))), 1_000, NO_ID).unwrap();
+    b.write(&set(&k, b"new", None), 1_100, NO_ID).unwrap();
+    b.merge_all(&a);
+    assert!(b.lww(&k, 1_299).unwrap().concurrent);
+    assert!(!b.lww(&k, 1_300).unwrap().concurrent);
+}
+
+#[test]
 fn an_expired_winner_shows_nothing() {
     let (mut a, mut b, k) = pair();
     a.write(&set(&k, b"old", None), 1_000, NO_ID).unwrap();
