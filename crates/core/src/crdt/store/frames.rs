@@ -2,8 +2,9 @@
 //! the Merkle tree as proofs of those need.
 //!
 //! A whole frame comes with all leaves. While most of its records live, the leaves are kept (32
-//! bytes each) and paths are computed when repair asks. When only a quarter lives, each of them
-//! gets its path and the leaves go: at most 510 bytes of proof a record at 128 records a frame.
+//! bytes each) and paths are computed when repair asks. When so few live that their paths are
+//! smaller, each of them gets its path and the leaves go: with its share of the header at most 510
+//! bytes of proof a record at 128 records a frame.
 
 use std::sync::Arc;
 
@@ -73,8 +74,9 @@ impl FrameState {
 
     /// So few records live that their paths are smaller than all leaves.
     fn wants_paths(&self) -> bool {
-        let few = self.live.len() <= usize::from(self.header.fields.count) / 4;
-        few && !self.live.is_empty() && self.leaves.is_some()
+        let count = usize::from(self.header.fields.count);
+        let few = self.live.len() * merkle::siblings(0, count) < count;
+        few && self.leaves.is_some()
     }
 }
 
@@ -145,9 +147,16 @@ impl Store {
         state.drop_live(index);
         if state.wants_paths() {
             self.write_paths(frame);
-        } else {
-            self.forget_if_dead(author, frame);
         }
+        self.forget_if_dead(author, frame);
+    }
+
+    /// Gives back what a merge reserved or brought and what its live records do not need.
+    pub(super) fn settle(&mut self, frame: u32) {
+        if self.frames[frame as usize].wants_paths() {
+            self.write_paths(frame);
+        }
+        self.frames[frame as usize].live.shrink_to_fit();
     }
 
     /// Gives each live record its path and lets the leaves go.
