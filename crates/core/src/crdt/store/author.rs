@@ -59,6 +59,12 @@ impl Author {
         self.convictions.iter().flat_map(|c| c.0.iter().map(|c| &c.proof))
     }
 
+    /// The proofs behind the marker at `at`: of one incarnation, or of the identity.
+    pub(super) fn proofs_at(&self, at: Position) -> impl Iterator<Item = &[Arc<SignedHeader>; 2]> {
+        let (all, salt) = (self.identity_convicted(), self.salt);
+        self.proofs().filter(move |p| all || position(salt, p[0].fields.incarnation) == at)
+    }
+
     pub(super) fn identity_convicted(&self) -> bool {
         self.convictions.as_ref().is_some_and(|c| c.0.len() >= IDENTITY_AFTER)
     }

@@ -153,7 +153,7 @@ impl Store {
         read(&tree)
     }
 
-    fn position(&self, entry: &Entry) -> Position {
+    pub(super) fn position(&self, entry: &Entry) -> Position {
         entry.position(self.authors[entry.author as usize].salt)
     }
 
