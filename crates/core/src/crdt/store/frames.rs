@@ -12,7 +12,7 @@ use super::{EntryIx, Hash, Incarnation, Seq, SignedHeader, Store};
 use crate::frame::merkle;
 
 /// Headers kept of each author beside those of live records: to recognise forks.
-const NEWEST: usize = 8;
+pub(super) const NEWEST: usize = 8;
 
 pub(super) struct FrameState {
     pub(super) header: Arc<SignedHeader>,
@@ -29,7 +29,7 @@ impl FrameState {
         FrameState { header, live: Vec::new(), leaves: None, complete: false }
     }
 
-    fn key(&self) -> (Incarnation, Seq) {
+    pub(super) fn key(&self) -> (Incarnation, Seq) {
         (self.header.fields.incarnation, self.header.fields.seq_lo)
     }
 
@@ -80,14 +80,20 @@ impl FrameState {
     }
 }
 
+/// Where a header stands among those kept of its author.
+pub(super) enum Place {
+    /// It is kept: this frame.
+    Kept(u32),
+    /// It proves a fork together with the header of this frame.
+    Forks(u32),
+    /// It belongs here in the list of frames.
+    Free(usize),
+}
+
 impl Store {
-    /// The place of `header` among its author's frames, made if new. `Err` holds a known header
-    /// that proves a fork together with this one.
-    pub(super) fn note_header(
-        &mut self,
-        author: u32,
-        header: &Arc<SignedHeader>,
-    ) -> Result<u32, Arc<SignedHeader>> {
+    /// Where `header` stands. Headers that are kept do not overlap, so looking at the two beside
+    /// it is enough.
+    pub(super) fn place_of(&self, author: u32, header: &SignedHeader) -> Place {
         let key = (header.fields.incarnation, header.fields.seq_lo);
         let list = &self.authors[author as usize].frames;
         let at = list.partition_point(|&f| self.frames[f as usize].key() < key);
@@ -95,12 +101,27 @@ impl Store {
         for &frame in neighbours.filter_map(|i| list.get(i)) {
             let known = &self.frames[frame as usize].header;
             if known.same_content(header) {
-                return Ok(frame);
+                return Place::Kept(frame);
             }
             if known.equivocates(header) {
-                return Err(Arc::clone(known));
+                return Place::Forks(frame);
             }
         }
+        Place::Free(at)
+    }
+
+    /// The place of `header` among its author's frames, made if new. `Err` holds a known header
+    /// that proves a fork together with this one.
+    pub(super) fn note_header(
+        &mut self,
+        author: u32,
+        header: &Arc<SignedHeader>,
+    ) -> Result<u32, Arc<SignedHeader>> {
+        let at = match self.place_of(author, header) {
+            Place::Kept(frame) => return Ok(frame),
+            Place::Forks(frame) => return Err(Arc::clone(&self.frames[frame as usize].header)),
+            Place::Free(at) => at,
+        };
         if self.frames.capacity() < 8 {
             self.frames.reserve_exact(1);
         }
