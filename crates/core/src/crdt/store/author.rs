@@ -167,10 +167,18 @@ impl Store {
         }
     }
 
-    /// Drops the author's records below `floor`.
-    pub(super) fn drop_below(&mut self, author: u32, floor: (Incarnation, Seq), on: OnChange<'_>) {
-        let frames = self.authors[author as usize].frames.clone();
-        for frame in frames {
+    /// Applies the floor of the newest header. An honest author's floor never falls; where one
+    /// does, what it dropped may come back, or replicas would differ by what they heard first.
+    pub(super) fn set_floor(&mut self, author: u32, floor: (Incarnation, Seq), on: OnChange<'_>) {
+        let before = core::mem::replace(&mut self.authors[author as usize].floor, floor);
+        if floor == before {
+            return;
+        }
+        for frame in self.authors[author as usize].frames.clone() {
+            if floor < before {
+                self.frames[frame as usize].complete = false;
+                continue;
+            }
             for entry in self.frames[frame as usize].live() {
                 let version = &self.entries[entry as usize].version;
                 if (version.incarnation, version.seq) < floor {

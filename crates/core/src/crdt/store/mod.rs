@@ -166,11 +166,7 @@ impl Store {
         let id = header.id(&self.settings.mesh);
         if let Some(entry) = self.put_head(author, newest, id, &header) {
             won.push(entry);
-            let floor = header.fields.floor;
-            if floor > self.authors[author as usize].floor {
-                self.drop_below(author, floor, on);
-            }
-            self.authors[author as usize].floor = floor;
+            self.set_floor(author, header.fields.floor, on);
         }
     }
 
