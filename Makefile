@@ -63,6 +63,7 @@ coverage: ## Line coverage per crate.
 		missing="$${missing:+$$missing && }{ rustup component add llvm-tools || apt-get install llvm-19; }"; \
 	fi; \
 	if [ -n "$$missing" ]; then echo "coverage: missing tools; to install: $$missing"; exit 1; fi
+	$(CARGO) llvm-cov clean --profraw-only
 	$(CARGO) llvm-cov --no-report $(LOCKED) --workspace
 	@report=$$(mktemp); trap 'rm -f "$$report"' EXIT; \
 	$(CARGO) llvm-cov report --lcov --output-path "$$report"; \
