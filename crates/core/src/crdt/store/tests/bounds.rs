@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::codec::Writer;
+use crate::crdt::store::index::MAX_DIRTY;
 use crate::frame::{FrameRef, write_proof};
 
 /// Bytes on the heap for one author: its frames and records, headers at their length on the wire.
@@ -177,4 +178,24 @@ fn hostile_floors_and_sequences_do_no_harm_at_the_edges() {
     w.u8(Tag::Head as u8);
     v.header().write(&mut w);
     assert_eq!(deliver(&mut store, &w.into_vec().into()), Ok(None));
+}
+
+/// Nobody asks for a root, and the changes that wait for it stay few all the same.
+#[test]
+fn changes_wait_in_bounded_number() {
+    let settings = settings_with(Limits::default());
+    let mut store = Store::new(Arc::clone(&settings), Class::Cell, 7);
+    let mut writers: Vec<_> = (0..5).map(|n| (chain(1), keys(n))).collect();
+    for round in 0..2 {
+        for (chain, who) in &mut writers {
+            for first in [0, 256, 512, 768] {
+                let records: Vec<_> = (first..first + 256).map(|s| lww(s, 1, round)).collect();
+                merge(&mut store, &seal(chain, &records, &[], &settings.mesh, who));
+                let waiting = store.index.as_ref().map_or(0, |index| index.waiting());
+                assert!(waiting < MAX_DIRTY);
+            }
+        }
+    }
+    assert_eq!(store.len(), 5 * 1_024 + 5);
+    audit_digests(&mut store);
 }
