@@ -150,7 +150,7 @@ impl World {
             chunk.copy_from_slice(&mix(self.seed ^ ((i as u64) << 8) ^ at as u64).to_le_bytes());
         }
         let restored = Restored { new_key: true, ..Restored::default() };
-        let node = self.make_node(i, &key, restored);
+        let node = self.make_node(i, &key, &restored);
         self.ids.insert(node.id(), i);
         let (disk, done, events) = (Vec::new(), Vec::new(), Vec::new());
         let (incarnation, wake, up, boots) = (None, Time(u64::MAX), true, 0);
@@ -158,7 +158,7 @@ impl World {
         self.schedule_wake(i, self.now);
     }
 
-    fn make_node(&self, i: NodeIx, key: &[u8; 32], restored: Restored) -> Node {
+    fn make_node(&self, i: NodeIx, key: &[u8; 32], restored: &Restored) -> Node {
         // Each node listens at an address of its own; the world routes by id.
         let mut config = (**self.settings).clone();
         let port = 10_000 + (i % 50_000) as u16;
@@ -278,7 +278,7 @@ impl World {
             new_key: false,
         };
         let key = self.hosts[i].key;
-        let node = self.make_node(i, &key, restored);
+        let node = self.make_node(i, &key, &restored);
         let host = &mut self.hosts[i];
         (host.node, host.up, host.wake) = (node, true, Time(u64::MAX));
         self.schedule_wake(i, self.now);

@@ -1,4 +1,5 @@
 //! The scenarios of the specification on the in-memory driver: many real nodes, virtual time.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use core::time::Duration;
 
