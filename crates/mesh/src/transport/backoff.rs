@@ -3,45 +3,42 @@
 
 use std::time::Duration;
 
+use knhk_mesh_core::rng::Rng;
+
 /// First pause.
 pub const FIRST: Duration = Duration::from_millis(200);
 /// Longest pause before jitter.
 pub const LONGEST: Duration = Duration::from_secs(30);
+
+/// The jitter is drawn from so many parts of its range.
+const PARTS: u32 = 1 << 16;
 
 /// The pauses of one target: 200 ms, doubled up to 30 s, each with +-25 % of jitter, so that nodes
 /// that lost the same peer at the same moment do not return at the same moment.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     failures: u32,
-    state: u64,
+    rng: Rng,
 }
 
 impl Backoff {
     /// Starts at the first pause; `seed` decides the jitter.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Backoff { failures: 0, state: seed }
+        Backoff { failures: 0, rng: Rng::new(seed) }
     }
 
     /// The pause after one more failure.
     pub fn next_pause(&mut self) -> Duration {
         let doubled = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
-        doubled.mul_f64(0.75 + 0.5 * self.unit())
+        let jitter = f64::from(self.rng.below(PARTS + 1)) / f64::from(PARTS);
+        doubled.mul_f64(0.75 + 0.5 * jitter)
     }
 
     /// Forgets the failures: the target answered.
     pub fn reset(&mut self) {
         self.failures = 0;
-    }
-
-    /// SplitMix64 (public domain), to a number in [0, 1).
-    fn unit(&mut self) -> f64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (((z ^ (z >> 31)) >> 11) as f64) / (1u64 << 53) as f64
     }
 }
 

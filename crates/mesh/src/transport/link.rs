@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::outbox::{Outbox, SendError};
-use super::{Down, Event, quic};
+use super::{Down, Event, memory, quic, tcp};
 
 /// A link of this process; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -51,18 +51,24 @@ struct Totals {
 /// What carries the batches of a link.
 pub(crate) enum Wire {
     Quic(quic::Wire),
+    Tcp(tcp::Wire),
+    Memory(memory::Wire),
 }
 
 impl Wire {
     fn abort(&self, why: Close) {
         match self {
             Wire::Quic(wire) => wire.abort(why),
+            Wire::Tcp(wire) => wire.abort(),
+            Wire::Memory(wire) => wire.abort(why),
         }
     }
 
     fn rtt(&self) -> Option<Duration> {
         match self {
             Wire::Quic(wire) => Some(wire.rtt()),
+            Wire::Tcp(_) => None,
+            Wire::Memory(wire) => Some(wire.rtt()),
         }
     }
 }
@@ -182,14 +188,15 @@ impl Link {
         self.0.ended.get().copied()
     }
 
+    /// Notes why the link is about to end; the first reason stays.
+    pub(crate) fn will_end(&self, why: Down) {
+        let _ = self.0.ended.set(why);
+    }
+
     /// Ends the link for a reason found here; the first reason stays.
     pub(crate) fn end(&self, why: Down) {
-        let _ = self.0.ended.set(why);
-        let code = match why {
-            Down::Here(code) => code,
-            Down::Protocol(_) => Close::Protocol,
-            Down::There(_) | Down::Silent | Down::Stalled | Down::Lost => Close::Leaving,
-        };
+        self.will_end(why);
+        let code = why.code();
         self.0.outbox.close();
         self.0.wire.abort(code);
     }

@@ -16,9 +16,12 @@ pub mod backoff;
 pub mod batch;
 mod counters;
 mod link;
+mod local;
+pub mod memory;
 mod outbox;
 pub mod quic;
 mod registry;
+pub mod tcp;
 mod tls;
 
 use std::io;
@@ -181,6 +184,17 @@ pub enum Down {
     Lost,
 }
 
+impl Down {
+    /// What the peer is told.
+    fn code(self) -> Close {
+        match self {
+            Down::Here(code) => code,
+            Down::Protocol(_) => Close::Protocol,
+            Down::There(_) | Down::Silent | Down::Stalled | Down::Lost => Close::Leaving,
+        }
+    }
+}
+
 /// Why a dial failed. Nothing remains of it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -226,6 +240,19 @@ pub enum DialError {
     Unreachable(String),
 }
 
+impl From<Close> for DialError {
+    /// What a refusal after the handshake means for the dialler.
+    fn from(why: Close) -> Self {
+        match why {
+            Close::Duplicate | Close::Rotated => DialError::AlreadyLinked,
+            Close::Full => DialError::Full,
+            Close::Denied => DialError::NotAdmitted,
+            Close::Leaving => DialError::Leaving,
+            Close::Protocol => DialError::Handshake("the peer found a fault".into()),
+        }
+    }
+}
+
 /// Why a transport could not be bound. Nothing was started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -241,6 +268,9 @@ pub enum BindError {
     /// Everybody would be admitted from everywhere.
     #[error("open admission is for loopback only, not {0}: set an allowlist (or insecure: true)")]
     OpenBeyondLoopback(SocketAddr),
+    /// Plaintext beyond loopback.
+    #[error("TCP is in clear and for loopback only, not {0}: use QUIC (or insecure: true)")]
+    PlaintextBeyondLoopback(SocketAddr),
     /// The certificates could not be made.
     #[error("cannot make the certificates: {0}")]
     Certificate(String),
@@ -250,6 +280,10 @@ pub enum BindError {
 pub enum Transport {
     /// QUIC with TLS 1.3 over one UDP socket.
     Quic(quic::Quic),
+    /// TCP in clear, for development on one host.
+    Tcp(tcp::Tcp),
+    /// Channels inside this process.
+    Memory(memory::Memory),
 }
 
 impl Transport {
@@ -263,11 +297,36 @@ impl Transport {
         quic::Quic::bind(settings, events).map(Transport::Quic)
     }
 
+    /// Binds TCP, which authenticates but does not encrypt. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`]; nothing was started.
+    pub async fn tcp(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
+        settings.check()?;
+        tcp::Tcp::bind(settings, events).await.map(Transport::Tcp)
+    }
+
+    /// Binds an address of `hub`. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`]; nothing was started.
+    #[expect(clippy::unused_async, reason = "all transports are bound alike")]
+    pub async fn memory(
+        settings: Settings,
+        events: mpsc::Sender<Event>,
+        hub: memory::MemoryHub,
+    ) -> Result<Self, BindError> {
+        settings.check()?;
+        memory::Memory::bind(settings, events, hub).map(Transport::Memory)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         match self {
             Transport::Quic(quic) => quic.local_addr(),
+            Transport::Tcp(tcp) => tcp.local_addr(),
+            Transport::Memory(memory) => memory.local_addr(),
         }
     }
 
@@ -275,6 +334,8 @@ impl Transport {
     pub fn dial(&self, target: Target) {
         match self {
             Transport::Quic(quic) => quic.dial(target),
+            Transport::Tcp(tcp) => tcp.dial(target),
+            Transport::Memory(memory) => memory.dial(target),
         }
     }
 
@@ -283,6 +344,8 @@ impl Transport {
     pub fn counters(&self) -> &Counters {
         match self {
             Transport::Quic(quic) => quic.counters(),
+            Transport::Tcp(tcp) => tcp.counters(),
+            Transport::Memory(memory) => memory.counters(),
         }
     }
 
@@ -294,6 +357,7 @@ impl Transport {
     pub fn rotate(&self) -> Result<(), BindError> {
         match self {
             Transport::Quic(quic) => quic.rotate(),
+            Transport::Tcp(_) | Transport::Memory(_) => Ok(()),
         }
     }
 
@@ -302,6 +366,8 @@ impl Transport {
     pub async fn shutdown(&self, grace: Duration) {
         match self {
             Transport::Quic(quic) => quic.shutdown(grace).await,
+            Transport::Tcp(tcp) => tcp.shutdown(grace).await,
+            Transport::Memory(memory) => memory.shutdown(grace).await,
         }
     }
 }

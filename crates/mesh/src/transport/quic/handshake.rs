@@ -6,7 +6,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use knhk_mesh_core::identity::NodeId;
 use knhk_mesh_core::messages::Close;
@@ -15,11 +14,11 @@ use rustls::AlertDescription;
 use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
-use super::super::counters::Refusal;
 use super::super::link::{Link, Wire as LinkWire};
+use super::super::local::HalfOpen;
 use super::super::registry::Claim;
 use super::super::tls::{node_of_chain, server_name};
-use super::super::{DialError, Down, Event, Target};
+use super::super::{DialError, Down, Target};
 use super::{Shared, Wire, code, reader, writer};
 
 /// The part of QUIC's error space that carries TLS alerts (RFC 9001, 4.8).
@@ -28,64 +27,38 @@ const ALERTS: std::ops::RangeInclusive<u64> = 0x100..=0x1ff;
 /// Accepts until the endpoint closes.
 pub(super) async fn accept_loop(shared: Arc<Shared>) {
     while let Some(incoming) = shared.endpoint.accept().await {
-        let Some(place) = HalfOpen::enter(&shared) else {
-            shared.counters.count(Refusal::Busy);
-            incoming.refuse();
-            continue;
-        };
-        tokio::spawn(accept(place, incoming));
+        match HalfOpen::enter(&shared.local) {
+            Some(place) => {
+                tokio::spawn(accept(shared.clone(), place, incoming));
+            }
+            None => incoming.refuse(),
+        }
     }
 }
 
-/// A place among the accepted handshakes under way.
-struct HalfOpen(Arc<Shared>);
-
-impl HalfOpen {
-    fn enter(shared: &Arc<Shared>) -> Option<Self> {
-        let places = &shared.half_open;
-        let more = |taken| (taken < shared.settings.max_half_open).then_some(taken + 1);
-        places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(HalfOpen(shared.clone()))
-    }
-}
-
-impl Drop for HalfOpen {
-    fn drop(&mut self) {
-        let places: &AtomicUsize = &self.0.half_open;
-        places.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-async fn accept(place: HalfOpen, incoming: Incoming) {
-    let shared = place.0.clone();
+async fn accept(shared: Arc<Shared>, place: HalfOpen, incoming: Incoming) {
+    let local = &shared.local;
     let hello = async {
         let connection = incoming.accept()?.await?;
         let hello = connection.accept_uni().await?;
         Ok::<_, ConnectionError>((connection, hello))
     };
-    let (connection, hello) = match timeout(shared.settings.handshake_timeout, hello).await {
+    let (connection, hello) = match timeout(local.settings.handshake_timeout, hello).await {
         Ok(Ok(heard)) => heard,
-        Ok(Err(error)) => {
-            refusal_of(&dial_error(&error)).into_iter().for_each(|r| shared.counters.count(r));
-            return;
-        }
-        Err(_) => return shared.counters.count(Refusal::TimedOut),
+        Ok(Err(error)) => return local.count_failure(&dial_error(&error)),
+        Err(_) => return local.count_failure(&DialError::TimedOut),
     };
     drop(place);
-    let Some(node) = admitted(&shared, &connection) else {
-        shared.counters.count(Refusal::NotAdmitted);
-        return connection.close(code(Close::Denied), b"");
+    let accepted = match admitted(&shared, &connection) {
+        Some(node) => {
+            local.accepted(node).and_then(|()| register(&shared, &connection, node, false))
+        }
+        None => Err(Close::Denied),
     };
-    if node == shared.own {
-        shared.counters.count(Refusal::Myself);
-        return connection.close(code(Close::Duplicate), b"");
-    }
-    let (link, replaced) = match register(&shared, &connection, node, false) {
+    let (link, replaced) = match accepted {
         Ok(registered) => registered,
         Err(why) => {
-            if why == Close::Full {
-                shared.counters.count(Refusal::Full);
-            }
+            local.count_failure(&DialError::from(why));
             return connection.close(code(why), b"");
         }
     };
@@ -98,17 +71,18 @@ async fn accept(place: HalfOpen, incoming: Incoming) {
 
 /// Dials until there is a link, and then is its reader; or reports why not.
 pub(super) async fn dial(shared: Arc<Shared>, target: Target) {
-    let mut claim = match shared.registry.claim(target) {
+    let mut claim = match shared.local.registry.claim(target) {
         Ok(claim) => claim,
-        Err(why) => return shared.dial_failed(target, why).await,
+        Err(why) => return shared.local.dial_failed(target, why).await,
     };
-    let heard = timeout(shared.settings.handshake_timeout, connect(&shared, target, &mut claim));
+    let heard =
+        timeout(shared.local.settings.handshake_timeout, connect(&shared, target, &mut claim));
     let registered = match heard.await {
         Ok(Ok((connection, node, welcome))) => register(&shared, &connection, node, true)
             .map(|(link, replaced)| (connection.clone(), link, replaced, welcome))
             .map_err(|why| {
                 connection.close(code(why), b"");
-                closed_error(why)
+                DialError::from(why)
             }),
         Ok(Err(why)) => Err(why),
         Err(_) => Err(DialError::TimedOut),
@@ -118,7 +92,7 @@ pub(super) async fn dial(shared: Arc<Shared>, target: Target) {
         Ok((connection, link, replaced, welcome)) => {
             run(&shared, connection, link, replaced, welcome).await;
         }
-        Err(why) => shared.dial_failed(target, why).await,
+        Err(why) => shared.local.dial_failed(target, why).await,
     }
 }
 
@@ -152,7 +126,7 @@ async fn connect(
 /// not admitted now gets no link.
 fn admitted(shared: &Shared, connection: &Connection) -> Option<NodeId> {
     let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    node_of_chain(&chain).filter(|node| shared.settings.admission.admits(node))
+    node_of_chain(&chain).filter(|node| shared.local.settings.admission.admits(node))
 }
 
 fn register(
@@ -163,8 +137,8 @@ fn register(
 ) -> Result<(Link, Option<Link>), Close> {
     let addr: SocketAddr = connection.remote_address();
     let wire = LinkWire::Quic(Wire(connection.clone()));
-    let link = Link::new(node, addr, dialled, shared.events.clone(), wire);
-    let replaced = shared.registry.register(&link)?;
+    let link = Link::new(node, addr, dialled, shared.local.events.clone(), wire);
+    let replaced = shared.local.registry.register(&link)?;
     Ok((link, replaced))
 }
 
@@ -176,11 +150,8 @@ async fn run(
     replaced: Option<Link>,
     first: RecvStream,
 ) {
-    if let Some(old) = replaced {
-        old.close(Close::Duplicate);
-    }
-    let settings = &shared.settings;
-    if shared.events.send(Event::Up(link.clone())).await.is_ok() {
+    let settings = &shared.local.settings;
+    if shared.local.up(&link, replaced).await {
         tokio::spawn(writer::write_batches(
             link.clone(),
             connection.clone(),
@@ -189,11 +160,7 @@ async fn run(
         ));
         reader::read_batches(shared, &link, &connection, first).await;
     }
-    let why = link.ended().unwrap_or_else(|| down(connection.close_reason()));
-    link.end(why);
-    shared.registry.remove(&link);
-    let down = Event::Down { link: link.id(), node: link.node(), why };
-    let _ = shared.events.send(down).await;
+    shared.local.down(&link, down(connection.close_reason())).await;
 }
 
 fn down(reason: Option<ConnectionError>) -> Down {
@@ -217,19 +184,9 @@ fn dial_error(error: &ConnectionError) -> DialError {
             handshake_error(close.error_code, || close.to_string())
         }
         ConnectionError::ApplicationClosed(close) => close_of(close.error_code.into_inner())
-            .map_or_else(|| DialError::Handshake(close.to_string()), closed_error),
+            .map_or_else(|| DialError::Handshake(close.to_string()), DialError::from),
         ConnectionError::TimedOut => DialError::TimedOut,
         other => DialError::Handshake(other.to_string()),
-    }
-}
-
-fn closed_error(why: Close) -> DialError {
-    match why {
-        Close::Duplicate | Close::Rotated => DialError::AlreadyLinked,
-        Close::Full => DialError::Full,
-        Close::Denied => DialError::NotAdmitted,
-        Close::Leaving => DialError::Leaving,
-        Close::Protocol => DialError::Handshake("the target blames this node".into()),
     }
 }
 
@@ -247,24 +204,5 @@ fn handshake_error(error: TransportErrorCode, text: impl Fn() -> String) -> Dial
         AlertDescription::AccessDenied => DialError::NotAdmitted,
         AlertDescription::NoApplicationProtocol => DialError::OtherMesh,
         _ => DialError::Handshake(text()),
-    }
-}
-
-/// The counter of a failed handshake; `None` where nobody was refused.
-pub(super) fn refusal_of(why: &DialError) -> Option<Refusal> {
-    match why {
-        DialError::WrongKey => Some(Refusal::WrongKey),
-        DialError::NotAdmitted => Some(Refusal::NotAdmitted),
-        DialError::OtherMesh => Some(Refusal::OtherMesh),
-        DialError::Myself => Some(Refusal::Myself),
-        DialError::Full => Some(Refusal::Full),
-        DialError::Busy => Some(Refusal::Busy),
-        DialError::TimedOut => Some(Refusal::TimedOut),
-        DialError::Handshake(_) => Some(Refusal::BadProof),
-        DialError::AlreadyLinked
-        | DialError::AlreadyDialling
-        | DialError::NoRoom
-        | DialError::Leaving
-        | DialError::Unreachable(_) => None,
     }
 }

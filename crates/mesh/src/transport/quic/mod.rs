@@ -16,21 +16,18 @@ mod writer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use knhk_mesh_core::identity::{NodeId, Signer};
 use knhk_mesh_core::messages::Close;
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
 
 use super::counters::Counters;
-use super::registry::Registry;
+use super::local::Local;
 use super::tls::{Tls, TlsError};
-use super::{BindError, DialError, Event, Settings, Target};
+use super::{BindError, Event, Settings, Target};
 
 /// The leaf key is renewed after this time, +-10 %.
 const ROTATE_EVERY: Duration = Duration::from_secs(24 * 3_600);
@@ -47,15 +44,10 @@ pub struct Quic {
 
 /// What the tasks of one transport share.
 struct Shared {
-    own: NodeId,
-    settings: Settings,
+    local: Arc<Local>,
     endpoint: Endpoint,
     client: quinn::ClientConfig,
     tls: Tls,
-    registry: Registry,
-    counters: Counters,
-    half_open: AtomicUsize,
-    events: mpsc::Sender<Event>,
 }
 
 impl Quic {
@@ -66,18 +58,8 @@ impl Quic {
         let failed = |source| BindError::Socket { addr: settings.bind, source };
         let (endpoint, client) = endpoint::open(&settings, &tls)?;
         let local_addr = endpoint.local_addr().map_err(failed)?;
-        let own = settings.keypair.node_id();
-        let shared = Arc::new(Shared {
-            own,
-            registry: Registry::new(own, settings.max_links, settings.handshake_timeout),
-            settings,
-            endpoint,
-            client,
-            tls,
-            counters: Counters::default(),
-            half_open: AtomicUsize::new(0),
-            events,
-        });
+        let local = Arc::new(Local::new(settings, events));
+        let shared = Arc::new(Shared { local, endpoint, client, tls });
         let runtime = Handle::current();
         let tasks = [
             runtime.spawn(handshake::accept_loop(shared.clone())),
@@ -91,7 +73,7 @@ impl Quic {
     }
 
     pub(super) fn counters(&self) -> &Counters {
-        &self.shared.counters
+        &self.shared.local.counters
     }
 
     pub(super) fn dial(&self, target: Target) {
@@ -103,15 +85,8 @@ impl Quic {
     }
 
     pub(super) async fn shutdown(&self, grace: Duration) {
-        let deadline = Instant::now() + grace;
         self.stop();
-        let links = self.shared.registry.close();
-        links.iter().for_each(|link| link.outbox().drain());
-        for link in &links {
-            // Once the grace is over, the rest is closed without more ado.
-            let _ = timeout_at(deadline, link.outbox().flushed()).await;
-            link.close(Close::Leaving);
-        }
+        self.shared.local.shutdown(grace).await;
         self.shared.endpoint.close(code(Close::Leaving), b"");
         let _ = tokio::time::timeout(LAST_PACKETS, self.shared.endpoint.wait_idle()).await;
     }
@@ -125,19 +100,8 @@ impl Quic {
 impl Drop for Quic {
     fn drop(&mut self) {
         self.stop();
-        for link in self.shared.registry.close() {
-            link.close(Close::Leaving);
-        }
+        self.shared.local.close_links();
         self.shared.endpoint.close(code(Close::Leaving), b"");
-    }
-}
-
-impl Shared {
-    async fn dial_failed(&self, target: Target, why: DialError) {
-        if let Some(reason) = handshake::refusal_of(&why) {
-            self.counters.count(reason);
-        }
-        let _ = self.events.send(Event::DialFailed { target, why }).await;
     }
 }
 
@@ -164,7 +128,7 @@ fn no_certificate(error: &TlsError) -> BindError {
 
 async fn rotate_for_ever(shared: Arc<Shared>) {
     // The key spreads the moments of the nodes of a mesh over the jitter's range.
-    let [first, ..] = shared.own.0;
+    let [first, ..] = shared.local.own.0;
     let pause = ROTATE_EVERY.mul_f64(0.9 + 0.2 * f64::from(first) / 255.0);
     loop {
         tokio::time::sleep(pause).await;

@@ -9,9 +9,8 @@ use bytes::Bytes;
 use knhk_mesh_core::messages::Lane;
 use quinn::{Connection, ReadError, RecvStream};
 
+use super::super::Link;
 use super::super::batch::{self, BatchError, HEADER_BYTES, Header};
-use super::super::counters::Refusal;
-use super::super::{Down, Event, Link};
 use super::{Shared, endpoint};
 
 /// First buffer of a stream; most hot batches fit.
@@ -24,7 +23,7 @@ pub(super) async fn read_batches(
     connection: &Connection,
     first: RecvStream,
 ) {
-    let most = endpoint::uni_streams(shared.settings.profile) as usize;
+    let most = endpoint::uni_streams(shared.local.settings.profile) as usize;
     let mut streams = vec![Partial::new(first)];
     let mut accepts = true;
     let mut datagrams = true;
@@ -56,19 +55,11 @@ pub(super) async fn read_batches(
         });
         match batch {
             Ok((bytes, (lane, messages))) => {
-                link.count_in(bytes, messages.len());
-                if messages.is_empty() {
-                    continue;
-                }
-                let batch = Event::Batch { link: link.id(), lane, messages };
-                if shared.events.send(batch).await.is_err() {
+                if !shared.local.deliver(link, bytes, lane, messages).await {
                     return;
                 }
             }
-            Err(error) => {
-                shared.counters.count(Refusal::from(error));
-                return link.end(Down::Protocol(error));
-            }
+            Err(error) => return shared.local.broken(link, error),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::super::batch::{self, BatchError, MAX_BODY_BYTES};
 use super::super::counters::Refusal;
 use super::super::link::Wire as LinkWire;
 use super::super::tls::server_name;
-use super::super::{Down, Link, Profile};
+use super::super::{DialError, Down, Link, Profile};
 use super::*;
 
 const MESH: MeshId = MeshId([5; 32]);
@@ -169,7 +169,7 @@ async fn who_says_no_hello_gets_no_link_and_its_place_is_free_again() {
 }
 
 fn leaf_of(link: &Link) -> Vec<u8> {
-    let LinkWire::Quic(Wire(connection)) = link.wire();
+    let LinkWire::Quic(Wire(connection)) = link.wire() else { panic!("no QUIC") };
     let identity = connection.peer_identity().unwrap();
     let chain = identity.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().unwrap();
     chain[0].to_vec()
@@ -178,7 +178,7 @@ fn leaf_of(link: &Link) -> Vec<u8> {
 #[tokio::test]
 async fn rotation_keeps_live_links_and_gives_new_ones_the_new_key() {
     let (server, mut events) = bound(1);
-    let target = Target { node: Some(server.shared.own), addr: server.local_addr() };
+    let target = Target { node: Some(server.shared.local.own), addr: server.local_addr() };
     let (first, mut firsts) = bound(2);
     first.dial(target);
     let old = up(&mut firsts).await;
