@@ -88,10 +88,11 @@ impl Local {
         lane: Lane,
         messages: Vec<Bytes>,
     ) -> bool {
-        link.count_in(bytes, messages.len());
+        // A greeting.
         if messages.is_empty() {
             return true;
         }
+        link.count_in(bytes, messages.len());
         self.events.send(Event::Batch { link: link.id(), lane, messages }).await.is_ok()
     }
 

@@ -338,6 +338,8 @@ async fn read(
     let closed = *closed.borrow();
     match closed {
         Some((node, why)) if node == local.own => Down::Here(why),
+        // No farewell crosses a split.
+        Some(_) if hub.apart(&local.own, &link.node()) => Down::Silent,
         Some((_, why)) => {
             while let Ok(parcel) = from_peer.try_recv() {
                 if !deliver(local, link, parcel).await {

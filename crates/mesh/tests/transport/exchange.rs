@@ -38,7 +38,7 @@ async fn every_lane_carries_messages_both_ways() {
 async fn large_messages_and_many_small_ones_arrive_whole() {
     for kind in kinds() {
         let [(_a, at_a), (mut b, _)] = linked(&kind).await;
-        let large = Bytes::from_iter((0..300_000u32).map(|n| (n * n >> 7) as u8));
+        let large = Bytes::from_iter((0..300_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8));
         at_a.send(Lane::Bulk, large.clone()).unwrap();
         (0..500u32).for_each(|n| at_a.send(Lane::Delta, n.to_le_bytes().to_vec().into()).unwrap());
         let (mut small, mut found) = (Vec::new(), false);

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 pub(crate) const MESH: MeshId = MeshId([9; 32]);
 /// Against hanging for ever only; nothing is measured.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 #[derive(Clone)]
 pub(crate) enum Kind {
