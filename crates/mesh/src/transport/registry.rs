@@ -144,3 +144,68 @@ impl Drop for Claim<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::Wire;
+    use super::super::tcp;
+    use super::*;
+    use tokio::sync::mpsc;
+    use tokio::time::advance;
+
+    const SMALL: NodeId = NodeId([1; 32]);
+    const LARGE: NodeId = NodeId([2; 32]);
+    const HANDSHAKE: Duration = Duration::from_secs(3);
+
+    fn link(node: NodeId, dialled: bool) -> Link {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 7));
+        Link::new(node, addr, dialled, mpsc::channel(1).0, Wire::Tcp(tcp::Wire::idle()))
+    }
+
+    /// Which of two links is kept at `own`: true = the one that `own` dialled.
+    fn kept(own: NodeId, other: NodeId, own_first: bool) -> bool {
+        let registry = Registry::new(own, 8, HANDSHAKE);
+        for dialled in [own_first, !own_first] {
+            let _ = registry.register(&link(other, dialled));
+        }
+        registry.close()[0].dialled()
+    }
+
+    #[tokio::test]
+    async fn both_ends_keep_the_link_of_the_smaller_id_in_whatever_order_they_see_them() {
+        for own_first in [true, false] {
+            assert!(kept(SMALL, LARGE, own_first));
+            assert!(!kept(LARGE, SMALL, own_first));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_dial_of_the_larger_id_means_that_it_lost_the_old_link() {
+        let registry = Registry::new(SMALL, 8, HANDSHAKE);
+        let old = link(LARGE, true);
+        assert!(matches!(registry.register(&old), Ok(None)));
+        assert!(matches!(registry.register(&link(LARGE, false)), Err(Close::Duplicate)));
+        advance(HANDSHAKE).await;
+        let replaced = registry.register(&link(LARGE, false)).unwrap();
+        assert_eq!(replaced.map(|link| link.id()), Some(old.id()));
+        registry.remove(&old);
+        assert_eq!(registry.close().len(), 1, "the replaced link removes nothing");
+    }
+
+    #[tokio::test]
+    async fn one_dial_a_target_and_none_to_linked_nodes() {
+        let registry = Registry::new(SMALL, 8, HANDSHAKE);
+        let target = Target { node: Some(LARGE), addr: ([127, 0, 0, 1], 7).into() };
+        let claim = registry.claim(target).unwrap();
+        let seed = Target { node: None, ..target };
+        assert_eq!(registry.claim(seed).err(), Some(DialError::AlreadyDialling));
+        let elsewhere = Target { addr: ([127, 0, 0, 1], 8).into(), ..target };
+        assert_eq!(registry.claim(elsewhere).err(), Some(DialError::AlreadyDialling));
+        drop(claim);
+        assert!(registry.register(&link(LARGE, true)).is_ok());
+        assert_eq!(registry.claim(elsewhere).err(), Some(DialError::AlreadyLinked));
+        assert_eq!(registry.claim(seed).err(), Some(DialError::AlreadyLinked));
+        registry.close();
+        assert_eq!(registry.claim(target).err(), Some(DialError::Leaving));
+    }
+}

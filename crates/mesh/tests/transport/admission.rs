@@ -77,7 +77,8 @@ async fn a_node_without_room_refuses_more_links() {
         let mut a = Node::with(&kind, full, 8).await;
         let (mut b, mut c) = (Node::new(&kind, 2).await, Node::new(&kind, 3).await);
         b.transport.dial(a.target());
-        (a.up().await, b.up().await);
+        a.up().await;
+        b.up().await;
         c.transport.dial(a.target());
         assert_eq!(c.failed_dial().await, DialError::Full);
         assert_eq!(a.transport.counters().refused(Refusal::Full), 1);

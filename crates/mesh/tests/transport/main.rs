@@ -1,4 +1,5 @@
 //! What every transport promises to the owner of its links.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod pair;
 

@@ -69,7 +69,8 @@ async fn a_connection_dies_when_its_peer_falls_silent() {
     let mut b = Node::with(&Kind::Quic, short(2), 64).await;
     let (addr, _, relay) = proxy(b.transport.local_addr()).await;
     a.transport.dial(Target { node: Some(b.id), addr });
-    (a.up().await, b.up().await);
+    a.up().await;
+    b.up().await;
     relay.abort();
     assert_eq!((a.down().await, b.down().await), (Down::Silent, Down::Silent));
 }

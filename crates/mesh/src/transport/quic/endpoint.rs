@@ -9,6 +9,7 @@ use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
     TokioRuntime, TransportConfig, ValidationTokenConfig, VarInt,
 };
+use quinn_proto::{NoneTokenLog, NoneTokenStore};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::super::tls::Tls;
@@ -29,8 +30,9 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<(Endpoint, ClientCo
     let crypto = QuicServerConfig::try_from(tls.server.clone()).map_err(certificate)?;
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
     let mut tokens = ValidationTokenConfig::default();
-    // Tokens let a peer skip the address check; nobody asks for that check.
-    tokens.sent(0);
+    // Tokens let a peer skip the address check; nobody asks for that check, and the stores of
+    // tokens are larger than all the rest of an endpoint.
+    tokens.sent(0).log(Arc::new(NoneTokenLog));
     server
         .transport_config(transport.clone())
         .validation_token_config(tokens)
@@ -41,7 +43,7 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<(Endpoint, ClientCo
 
     let crypto = QuicClientConfig::try_from(tls.client.clone()).map_err(certificate)?;
     let mut client = ClientConfig::new(Arc::new(crypto));
-    client.transport_config(transport);
+    client.transport_config(transport).token_store(Arc::new(NoneTokenStore));
 
     let failed = |source| BindError::Socket { addr: settings.bind, source };
     let socket = socket(settings.bind, settings.profile).map_err(failed)?;

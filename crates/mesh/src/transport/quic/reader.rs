@@ -29,8 +29,16 @@ pub(super) async fn read_batches(
     let mut datagrams = true;
     while accepts || datagrams || !streams.is_empty() {
         let read = tokio::select! {
-            // Streams first: what is open is finished before more is opened.
+            // Digests are rare and must not starve; streams that are open come before new ones.
             biased;
+            datagram = connection.read_datagram(), if datagrams => match datagram {
+                // A copy, because the packet's buffer is much larger and would be kept alive.
+                Ok(bytes) => Ok(Some(Bytes::copy_from_slice(&bytes))),
+                Err(_) => {
+                    datagrams = false;
+                    continue;
+                }
+            },
             done = poll_fn(|cx| poll_any(&mut streams, cx)), if !streams.is_empty() => done,
             accepted = connection.accept_uni(), if accepts && streams.len() < most => {
                 match accepted {
@@ -40,14 +48,6 @@ pub(super) async fn read_batches(
                 }
                 continue;
             }
-            datagram = connection.read_datagram(), if datagrams => match datagram {
-                // A copy, because the packet's buffer is much larger and would be kept alive.
-                Ok(bytes) => Ok(Some(Bytes::copy_from_slice(&bytes))),
-                Err(_) => {
-                    datagrams = false;
-                    continue;
-                }
-            },
         };
         let batch = read.and_then(|bytes| match bytes {
             Some(bytes) => batch::decode(&bytes).map(|batch| (bytes.len(), batch)),

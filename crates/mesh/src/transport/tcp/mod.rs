@@ -7,6 +7,8 @@
 //! ```
 
 mod hello;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -95,6 +97,12 @@ impl Drop for Tcp {
 pub(crate) struct Wire(Arc<Notify>);
 
 impl Wire {
+    /// A wire that carries nothing.
+    #[cfg(test)]
+    pub(crate) fn idle() -> Self {
+        Wire(Arc::new(Notify::new()))
+    }
+
     pub(super) fn abort(&self) {
         // A permit, so that a reader that is busy at the moment finds it.
         self.0.notify_one();
