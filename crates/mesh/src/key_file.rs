@@ -176,7 +176,8 @@ fn wipe(secret: &mut [u8]) {
     std::hint::black_box(secret);
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;

@@ -198,10 +198,8 @@ async fn dial(
     claim.node(peer.own)?;
     peer.accepted(local.own)?;
     let (near, far) = connect(local, &peer, hub, from, target.addr);
-    let their_old = peer.registry.register(&far.link).map_err(|why| {
-        peer.count_failure(&why.into());
-        why
-    })?;
+    let registered = peer.registry.register(&far.link);
+    let their_old = registered.inspect_err(|why| peer.count_failure(&(*why).into()))?;
     drop(place);
     tokio::spawn(run(peer, hub.clone(), far, their_old));
     match local.registry.register(&near.link) {

@@ -175,6 +175,7 @@ fn verdict_of(why: &DialError) -> u8 {
     fault.unwrap_or(FAULTS.len() - 1) as u8 + 1
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn broken(error: std::io::Error) -> DialError {
     DialError::Handshake(error.to_string())
 }
