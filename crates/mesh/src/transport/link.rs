@@ -86,7 +86,8 @@ struct Inner {
     wire: Wire,
 }
 
-/// A live link to one node. Clones are the same link.
+/// A link to one node. Clones are the same link. It lives until [`Event::Down`], whoever holds a
+/// handle; a handle held longer keeps some of its memory.
 #[derive(Clone)]
 pub struct Link(Arc<Inner>);
 
