@@ -244,7 +244,9 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_are_refused_calmly(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_refused_calmly(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
             if let Ok(member) = Member::decode(&bytes) {
                 prop_assert!(member.addresses.len() <= MAX_ADDRESSES);
             }

@@ -97,7 +97,9 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_are_refused_or_canonical(tag in 0u8..24, rest in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_are_refused_or_canonical(
+        tag in 0u8..24, rest in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
         let bytes = Bytes::from([vec![tag], rest].concat());
         if let Ok(message) = Message::decode(&bytes) {
             prop_assert_eq!(message.encode(), bytes);
