@@ -65,7 +65,9 @@ impl Clock {
     pub(crate) fn instant(&self, time: Time) -> Instant {
         let after = time.since(Time::ZERO);
         // A deadline beyond what the platform can express is "in a year": the loop asks again.
-        self.start.checked_add(after).unwrap_or_else(|| self.start + Duration::from_secs(31_536_000))
+        self.start
+            .checked_add(after)
+            .unwrap_or_else(|| self.start + Duration::from_secs(31_536_000))
     }
 }
 
