@@ -1,8 +1,10 @@
 //! What one node is told before it starts. The shell fills it from files and flags; the simulator
 //! from a scenario. Everything that decides acceptance stands in the [`Genesis`], not here.
 
+use core::ops::Deref;
 use core::time::Duration;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::identity::{Genesis, MeshId, NodeId};
 
@@ -73,12 +75,6 @@ pub struct OutOfRange {
 }
 
 impl Config {
-    /// The id of the mesh.
-    #[must_use]
-    pub fn mesh_id(&self) -> MeshId {
-        self.genesis.mesh_id()
-    }
-
     /// Checks every range.
     ///
     /// # Errors
@@ -105,6 +101,33 @@ impl Config {
     #[must_use]
     pub fn wanted_links(&self) -> usize {
         self.chosen_links.max(self.fanout).min(self.max_links)
+    }
+}
+
+/// A checked [`Config`] with what follows from it. Shared by everything in one node.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    config: Config,
+    /// The id of the mesh.
+    pub mesh: MeshId,
+}
+
+impl Settings {
+    /// Checks `config`.
+    ///
+    /// # Errors
+    /// The first setting outside its range.
+    pub fn new(config: Config) -> Result<Arc<Self>, OutOfRange> {
+        config.check()?;
+        let mesh = config.genesis.mesh_id();
+        Ok(Arc::new(Settings { config, mesh }))
+    }
+}
+
+impl Deref for Settings {
+    type Target = Config;
+    fn deref(&self) -> &Config {
+        &self.config
     }
 }
 

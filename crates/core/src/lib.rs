@@ -13,6 +13,7 @@ pub mod frame;
 pub mod identity;
 pub mod messages;
 pub mod node;
+pub mod peer_registry;
 pub mod rng;
 pub mod telemetry;
 pub mod time;

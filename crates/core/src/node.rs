@@ -1,7 +1,5 @@
 //! Stub until the node lands: its public face.
 #![allow(missing_docs, unused_variables, clippy::todo, clippy::needless_pass_by_value)]
-use std::sync::Arc;
-use bytes::Bytes;
 use crate::config::Config;
 use crate::crdt::Key;
 use crate::digest::Root;
@@ -11,6 +9,8 @@ use crate::identity::{Incarnation, MeshId, NodeId, PeerIx, Signer};
 use crate::messages::{Input, Sink};
 use crate::telemetry::Counters;
 use crate::time::{Hlc, Now, Time, WallMs};
+use bytes::Bytes;
+use std::sync::Arc;
 
 /// What the shell took back from disk.
 #[derive(Debug, Default)]
@@ -25,14 +25,25 @@ pub struct Restored {
 
 /// Verdict of the gate on a signed message.
 #[derive(Debug)]
-pub enum Checked { Duplicate, Refused(Refused), Verify(Box<Job>) }
+pub enum Checked {
+    Duplicate,
+    Refused(Refused),
+    Verify(Box<Job>),
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase { Recovering, Ready, Left }
+pub enum Phase {
+    Recovering,
+    Ready,
+    Left,
+}
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Status {
-    pub node: NodeId, pub mesh: MeshId, pub incarnation: Incarnation, pub phase: Phase,
+    pub node: NodeId,
+    pub mesh: MeshId,
+    pub incarnation: Incarnation,
+    pub phase: Phase,
     /// Members in the directory, this node included.
     pub members: usize,
     pub links: usize,
@@ -45,26 +56,69 @@ pub struct Status {
 }
 
 #[derive(Clone, PartialEq, Debug)]
-pub struct Lww { pub value: Bytes, pub author: NodeId, pub hlc: Hlc, pub concurrent: bool }
+pub struct Lww {
+    pub value: Bytes,
+    pub author: NodeId,
+    pub hlc: Hlc,
+    pub concurrent: bool,
+}
 #[derive(Clone, PartialEq, Debug)]
-pub struct Sibling { pub value: Bytes, pub author: NodeId, pub hlc: Hlc }
+pub struct Sibling {
+    pub value: Bytes,
+    pub author: NodeId,
+    pub hlc: Hlc,
+}
 
-pub struct Node { _config: Arc<Config> }
+pub struct Node {
+    _config: Arc<Config>,
+}
 impl Node {
-    pub fn new(config: Arc<Config>, signer: Box<dyn Signer + Send>, restored: Restored, seed: u64, now: Now) -> Self { todo!() }
+    pub fn new(
+        config: Arc<Config>,
+        signer: Box<dyn Signer + Send>,
+        restored: Restored,
+        seed: u64,
+        now: Now,
+    ) -> Self {
+        todo!()
+    }
     /// Cheap, stateful gate for signed messages (first byte is a `frame::Tag`).
-    pub fn check(&self, now: Now, via: PeerIx, bytes: &Bytes) -> Checked { todo!() }
-    pub fn handle(&mut self, now: Now, input: Input<'_>, sink: &mut impl Sink) { todo!() }
+    pub fn check(&self, now: Now, via: PeerIx, bytes: &Bytes) -> Checked {
+        todo!()
+    }
+    pub fn handle(&mut self, now: Now, input: Input<'_>, sink: &mut impl Sink) {
+        todo!()
+    }
     /// When to call `handle(Input::Timeout)`; always `Some` after `new` (call it once at once).
-    pub fn next_timeout(&self) -> Option<Time> { todo!() }
+    pub fn next_timeout(&self) -> Option<Time> {
+        todo!()
+    }
     /// The index of a peer that has a link or is a member.
-    pub fn peer(&self, node: &NodeId) -> Option<PeerIx> { todo!() }
-    pub fn get(&self, key: &Key, wall: WallMs) -> Option<Lww> { todo!() }
-    pub fn siblings(&self, key: &Key, wall: WallMs) -> Vec<Sibling> { todo!() }
-    pub fn counter(&self, key: &Key, wall: WallMs) -> Option<i128> { todo!() }
-    pub fn members_of(&self, key: &Key, wall: WallMs) -> Vec<Bytes> { todo!() }
-    pub fn max(&self, key: &Key, wall: WallMs) -> Option<i64> { todo!() }
-    pub fn min(&self, key: &Key, wall: WallMs) -> Option<i64> { todo!() }
-    pub fn status(&mut self, now: Now) -> Status { todo!() }
-    pub fn root(&mut self) -> Root { todo!() }
+    pub fn peer(&self, node: &NodeId) -> Option<PeerIx> {
+        todo!()
+    }
+    pub fn get(&self, key: &Key, wall: WallMs) -> Option<Lww> {
+        todo!()
+    }
+    pub fn siblings(&self, key: &Key, wall: WallMs) -> Vec<Sibling> {
+        todo!()
+    }
+    pub fn counter(&self, key: &Key, wall: WallMs) -> Option<i128> {
+        todo!()
+    }
+    pub fn members_of(&self, key: &Key, wall: WallMs) -> Vec<Bytes> {
+        todo!()
+    }
+    pub fn max(&self, key: &Key, wall: WallMs) -> Option<i64> {
+        todo!()
+    }
+    pub fn min(&self, key: &Key, wall: WallMs) -> Option<i64> {
+        todo!()
+    }
+    pub fn status(&mut self, now: Now) -> Status {
+        todo!()
+    }
+    pub fn root(&mut self) -> Root {
+        todo!()
+    }
 }

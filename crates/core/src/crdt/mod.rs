@@ -1,34 +1,28 @@
-//! Stub until the views land: the names that the interface needs.
-#![allow(missing_docs)]
-use bytes::Bytes;
-use core::time::Duration;
-use crate::error::WriteError;
+//! Replicated data types. The state is a set of slots with one writer each; what an application
+//! sees is a fold over the records that the authors of a key keep in theirs.
+//!
+//! ```text
+//!  Op --draft--> Draft --> own slot --> frame --> every replica's slots
+//!       ^                                               |
+//!       | what this replica holds of the key            | Contribution, one per author
+//!       |                                               v
+//!       `---------------------------------------- view: lww, multi, counter, set, max, min
+//! ```
+//!
+//! An author keeps one record per key (in sets per key and member) and replaces it. So memory is
+//! bounded by slots, writers of one key never collide, and a malicious author spoils its own
+//! records only. What the replacement would lose, the record carries itself: a counter the sums, a
+//! register or a member what its writer had seen ([`seen`]).
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Family { Lww, Multi, Counter, Set, Max, Min }
+pub mod hlc;
+pub mod op;
+pub mod seen;
+pub mod store;
+pub mod value;
+pub mod view;
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Key(Bytes);
-impl Key {
-    pub fn new(bytes: Bytes) -> Result<Self, WriteError> {
-        if bytes.is_empty() || bytes.len() > 255 { return Err(WriteError::KeyLength { len: bytes.len(), max: 255 }); }
-        Ok(Key(bytes))
-    }
-    pub fn as_bytes(&self) -> &[u8] { &self.0 }
-}
-impl TryFrom<&str> for Key {
-    type Error = WriteError;
-    fn try_from(text: &str) -> Result<Self, WriteError> { Key::new(Bytes::copy_from_slice(text.as_bytes())) }
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Op {
-    Set { key: Key, value: Bytes, ttl: Option<Duration> },
-    Delete { key: Key },
-    Put { key: Key, value: Bytes },
-    Incr { key: Key, by: i64 },
-    Add { key: Key, member: Bytes },
-    Remove { key: Key, member: Bytes },
-    Max { key: Key, value: i64 },
-    Min { key: Key, value: i64 },
-}
+pub use hlc::Clock;
+pub use op::{Draft, Key, Op, draft};
+pub use store::Store;
+pub use value::{Family, key_of};
+pub use view::{Contribution, Lww, Sibling};

@@ -269,6 +269,34 @@ impl Header {
     }
 }
 
+/// Names one frame: 56 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FrameRef {
+    /// Its author.
+    pub author: NodeId,
+    /// Its author's incarnation.
+    pub incarnation: Incarnation,
+    /// Its first sequence number.
+    pub seq_lo: Seq,
+    /// First eight bytes of its root.
+    pub tag: u64,
+}
+
+impl FrameRef {
+    /// The name of the frame with these fields.
+    #[must_use]
+    pub fn of(fields: &Header) -> Self {
+        let mut tag = [0; 8];
+        tag.copy_from_slice(&fields.root[..8]);
+        FrameRef {
+            author: fields.author,
+            incarnation: fields.incarnation,
+            seq_lo: fields.seq_lo,
+            tag: u64::from_le_bytes(tag),
+        }
+    }
+}
+
 /// Mesh, scope class, author and incarnation, hashed once a frame.
 #[derive(Clone, Copy)]
 pub struct LeafContext(Hash);

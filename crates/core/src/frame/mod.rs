@@ -24,7 +24,7 @@ mod seal;
 mod sealed;
 mod verify;
 
-pub use header::{Class, Extension, Header, SignedHeader};
+pub use header::{Class, Extension, FrameRef, Header, SignedHeader};
 pub use merkle::Hash;
 pub use record::{Kind, Record, RecordHead, Slot};
 pub use seal::{Chain, seal, write_head, write_proof};

@@ -4,7 +4,7 @@ use super::MAX_REFS;
 use crate::codec::{Reader, Writer};
 use crate::digest::{Position, Prefix, Root, Summary};
 use crate::error::Refused;
-use crate::frame::Class;
+use crate::frame::{Class, FrameRef};
 use crate::identity::{Incarnation, NodeId, Seq};
 use crate::time::WallMs;
 
@@ -43,19 +43,6 @@ fn read_bool(r: &mut Reader<'_>) -> Result<bool, Refused> {
         1 => Ok(true),
         _ => Err(Refused::Malformed),
     }
-}
-
-/// Names one frame: 56 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct FrameRef {
-    /// Its author.
-    pub author: NodeId,
-    /// Its author's incarnation.
-    pub incarnation: Incarnation,
-    /// Its first sequence number.
-    pub seq_lo: Seq,
-    /// First eight bytes of its root.
-    pub tag: u64,
 }
 
 const REF_LEN: usize = 56;
@@ -173,9 +160,7 @@ fn read_range(r: &mut Reader<'_>) -> Result<Range, Refused> {
     let prefix = Prefix::new(r.u64()?, r.u8()?).ok_or(Refused::Malformed)?;
     let content = match r.u8()? {
         0 => RangeContent::Branches(read_branches(r)?),
-        kind @ (1 | 2) => {
-            RangeContent::Items { answer: kind == 2, items: read_items(r, prefix)? }
-        }
+        kind @ (1 | 2) => RangeContent::Items { answer: kind == 2, items: read_items(r, prefix)? },
         _ => return Err(Refused::Malformed),
     };
     Ok(Range { prefix, content })

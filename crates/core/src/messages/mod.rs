@@ -13,12 +13,12 @@ pub mod sink;
 
 use bytes::Bytes;
 
-pub use control::{Digest, FrameRef, Range, RangeContent, Ranges};
+pub use control::{Digest, Range, RangeContent, Ranges};
 pub use sink::{Input, Persist, Receipt, Sink};
 
 use crate::codec::{Reader, Writer};
 use crate::error::Refused;
-use crate::frame::Tag;
+use crate::frame::{FrameRef, Tag};
 
 /// One message on a link.
 #[derive(Clone, PartialEq, Eq, Debug)]

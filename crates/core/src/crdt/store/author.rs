@@ -1,0 +1,187 @@
+//! Authors: who they are, which of their headers are kept, and which of their incarnations are
+//! convicted.
+//!
+//! A fork convicts an incarnation: its records vanish, and with them those of the incarnations
+//! before it, so that what is left does not depend on the order in which proof and records came.
+//! Three convicted incarnations convict the identity.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{EntryIx, NodeId, OnChange, Slot, Store};
+use crate::digest::Position;
+use crate::error::Refused;
+use crate::frame::{Hash, SignedHeader};
+use crate::identity::{Incarnation, MeshId, Seq};
+use crate::rng::mix;
+
+/// Convicted incarnations that convict the identity.
+pub(super) const IDENTITY_AFTER: usize = 3;
+
+pub(super) struct Author {
+    pub(super) id: NodeId,
+    /// Where its slots stand in the digest tree.
+    pub(super) salt: u64,
+    /// From its newest header.
+    pub(super) floor: (Incarnation, Seq),
+    /// Frames kept, by (incarnation, seq): those with live records and the newest eight.
+    pub(super) frames: Vec<u32>,
+    convictions: Option<Box<Convictions>>,
+}
+
+/// At most [`IDENTITY_AFTER`] proofs, by incarnation.
+#[derive(Default)]
+struct Convictions(Vec<Conviction>);
+
+struct Conviction {
+    incarnation: Incarnation,
+    proof: [Arc<SignedHeader>; 2],
+}
+
+impl Author {
+    fn new(id: NodeId) -> Self {
+        let salt = crate::digest::author_salt(&id.0);
+        let (floor, frames, convictions) = Default::default();
+        Author { id, salt, floor, frames, convictions }
+    }
+
+    /// Why records of `incarnation` are not taken.
+    pub(super) fn refuses(&self, incarnation: Incarnation) -> Option<Refused> {
+        let convictions = &self.convictions.as_ref()?.0;
+        let identity = convictions.len() >= IDENTITY_AFTER;
+        let latest = convictions.last().map(|c| c.incarnation);
+        (identity || Some(incarnation) <= latest).then_some(Refused::Convicted)
+    }
+
+    /// The proofs against this author.
+    pub(super) fn proofs(&self) -> impl Iterator<Item = &[Arc<SignedHeader>; 2]> {
+        self.convictions.iter().flat_map(|c| c.0.iter().map(|c| &c.proof))
+    }
+
+    pub(super) fn identity_convicted(&self) -> bool {
+        self.convictions.as_ref().is_some_and(|c| c.0.len() >= IDENTITY_AFTER)
+    }
+}
+
+fn conviction_id(mesh: &MeshId, author: &NodeId, incarnation: Option<Incarnation>) -> Hash {
+    let mut hash = Sha256::new();
+    hash.update(b"knhk-mesh conviction v1\0");
+    hash.update(mesh.0);
+    hash.update(author.0);
+    hash.update(incarnation.map_or(u64::MAX, |i| i.0).to_le_bytes());
+    hash.finalize().into()
+}
+
+impl Store {
+    pub(super) fn find_author(&self, id: &NodeId) -> Option<u32> {
+        match &self.index {
+            Some(index) => index.find_author(id, &self.authors, self.hash_seed),
+            None => self.authors.iter().position(|a| a.id == *id).map(|i| i as u32),
+        }
+    }
+
+    /// The author's place, made if there is room.
+    pub(super) fn author_for(&mut self, id: &NodeId) -> Result<u32, Refused> {
+        if let Some(author) = self.find_author(id) {
+            return Ok(author);
+        }
+        if self.authors.len() >= self.settings.genesis.limits.max_authors as usize {
+            return Err(Refused::AuthorLimit);
+        }
+        if self.authors.len() < 4 {
+            self.authors.reserve_exact(1);
+        }
+        let author = self.authors.len() as u32;
+        self.authors.push(Author::new(*id));
+        if let Some(index) = &mut self.index {
+            index.add_author(author, &self.authors, self.hash_seed);
+        }
+        Ok(author)
+    }
+
+    /// Convicts one incarnation; false if that was known or the identity is convicted already.
+    pub(super) fn convict(
+        &mut self,
+        author: u32,
+        incarnation: Incarnation,
+        proof: [&Arc<SignedHeader>; 2],
+        won: &mut Vec<EntryIx>,
+        on: OnChange<'_>,
+    ) -> bool {
+        let who = &mut self.authors[author as usize];
+        let convictions = &mut who.convictions.get_or_insert_default().0;
+        let known = convictions.iter().any(|c| c.incarnation == incarnation);
+        if known || convictions.len() >= IDENTITY_AFTER {
+            return false;
+        }
+        let proof = proof.map(Arc::clone);
+        convictions.push(Conviction { incarnation, proof });
+        convictions.sort_by_key(|c| c.incarnation);
+        let identity = convictions.len() >= IDENTITY_AFTER;
+        let dead: Vec<Incarnation> = convictions.iter().map(|c| c.incarnation).collect();
+        let (id, salt) = (who.id, who.salt);
+        self.root = None;
+        self.drop_incarnations(author, if identity { None } else { dead.last().copied() }, on);
+        let mesh = self.settings.mesh;
+        if identity {
+            let gone = dead.iter().filter(|i| **i != incarnation);
+            gone.for_each(|i| self.remove_at(position(salt, *i), author));
+            let at = Position::of(salt, Slot::CONVICTION.0);
+            won.push(self.put_marker(author, at, conviction_id(&mesh, &id, None)));
+        } else {
+            let marker = conviction_id(&mesh, &id, Some(incarnation));
+            won.push(self.put_marker(author, position(salt, incarnation), marker));
+        }
+        true
+    }
+
+    /// Drops what the author signed up to `incarnation`, everything if `None`.
+    fn drop_incarnations(&mut self, author: u32, up_to: Option<Incarnation>, on: OnChange<'_>) {
+        let dead: Vec<u32> = {
+            let frames = &self.authors[author as usize].frames;
+            let dead = |f: &&u32| {
+                let incarnation = self.frames[**f as usize].header.fields.incarnation;
+                up_to.is_none_or(|limit| incarnation <= limit)
+            };
+            frames.iter().filter(dead).copied().collect()
+        };
+        for frame in &dead {
+            for entry in self.frames[*frame as usize].live() {
+                self.remove_entry(entry, on);
+            }
+        }
+        self.remove_head_of(author, &dead);
+        self.authors[author as usize].frames.retain(|f| !dead.contains(f));
+        for frame in dead {
+            self.frames.remove(frame as usize);
+        }
+        if self.authors[author as usize].frames.is_empty() {
+            self.authors[author as usize].floor = Default::default();
+        }
+    }
+
+    /// Drops the author's records below `floor`.
+    pub(super) fn drop_below(&mut self, author: u32, floor: (Incarnation, Seq), on: OnChange<'_>) {
+        let frames = self.authors[author as usize].frames.clone();
+        for frame in frames {
+            for entry in self.frames[frame as usize].live() {
+                let version = &self.entries[entry as usize].version;
+                if (version.incarnation, version.seq) < floor {
+                    self.release(entry);
+                    self.remove_entry(entry, on);
+                }
+            }
+        }
+    }
+
+    /// Authors whose identity or some incarnation is convicted.
+    pub fn convicted(&self) -> impl Iterator<Item = &NodeId> {
+        self.authors.iter().filter(|a| a.convictions.is_some()).map(|a| &a.id)
+    }
+}
+
+/// Where the conviction of one incarnation stands in the digest tree.
+fn position(salt: u64, incarnation: Incarnation) -> Position {
+    Position::of(salt ^ mix(incarnation.0), Slot::CONVICTION.0)
+}

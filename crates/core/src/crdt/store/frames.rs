@@ -1,0 +1,163 @@
+//! Frames as a replica keeps them: the header, who of its records is still live, and as much of
+//! the Merkle tree as proofs of those need.
+//!
+//! A whole frame comes with all leaves. While most of its records live, the leaves are kept (32
+//! bytes each) and paths are computed when repair asks. When only a quarter lives, each of them
+//! gets its path and the leaves go: at most 510 bytes of proof a record at 128 records a frame.
+
+use std::sync::Arc;
+
+use super::{EntryIx, Hash, Incarnation, Seq, SignedHeader, Store};
+use crate::frame::merkle;
+
+/// Headers kept of each author beside those of live records: to recognise forks.
+const NEWEST: usize = 8;
+
+pub(super) struct FrameState {
+    pub(super) header: Arc<SignedHeader>,
+    /// Live records: position in the frame and entry, by position.
+    live: Vec<(u16, EntryIx)>,
+    /// All leaves, while many of the records live.
+    leaves: Option<Box<[Hash]>>,
+    /// The whole frame was merged once: its like is a duplicate.
+    pub(super) complete: bool,
+}
+
+impl FrameState {
+    fn new(header: Arc<SignedHeader>) -> Self {
+        FrameState { header, live: Vec::new(), leaves: None, complete: false }
+    }
+
+    fn key(&self) -> (Incarnation, Seq) {
+        (self.header.fields.incarnation, self.header.fields.seq_lo)
+    }
+
+    /// Entries that are live, in order of their position.
+    pub(super) fn live(&self) -> Vec<EntryIx> {
+        self.live.iter().map(|&(_, entry)| entry).collect()
+    }
+
+    pub(super) fn live_count(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(super) fn leaves(&self) -> Option<&[Hash]> {
+        self.leaves.as_deref()
+    }
+
+    /// Makes room for `records` at once.
+    pub(super) fn expect(&mut self, records: usize) {
+        self.live.reserve_exact(records);
+    }
+
+    pub(super) fn add(&mut self, index: u16, entry: EntryIx) {
+        match self.live.binary_search_by_key(&index, |l| l.0) {
+            Ok(at) => self.live[at].1 = entry,
+            Err(at) => self.live.insert(at, (index, entry)),
+        }
+    }
+
+    pub(super) fn drop_live(&mut self, index: u16) {
+        if let Ok(at) = self.live.binary_search_by_key(&index, |l| l.0) {
+            self.live.remove(at);
+        }
+    }
+
+    /// Every leaf is known now; kept if one of the records is live and there is a tree at all.
+    pub(super) fn whole_frame_came(&mut self, ids: impl Iterator<Item = Hash>, useful: bool) {
+        self.complete = true;
+        if useful && self.header.fields.count > 1 {
+            self.leaves = Some(ids.collect());
+        }
+    }
+
+    /// So few records live that their paths are smaller than all leaves.
+    fn wants_paths(&self) -> bool {
+        let few = self.live.len() <= usize::from(self.header.fields.count) / 4;
+        few && !self.live.is_empty() && self.leaves.is_some()
+    }
+}
+
+impl Store {
+    /// The place of `header` among its author's frames, made if new. `Err` holds a known header
+    /// that proves a fork together with this one.
+    pub(super) fn note_header(
+        &mut self,
+        author: u32,
+        header: &Arc<SignedHeader>,
+    ) -> Result<u32, Arc<SignedHeader>> {
+        let key = (header.fields.incarnation, header.fields.seq_lo);
+        let list = &self.authors[author as usize].frames;
+        let at = list.partition_point(|&f| self.frames[f as usize].key() < key);
+        let neighbours = [at.checked_sub(1), Some(at)].into_iter().flatten();
+        for &frame in neighbours.filter_map(|i| list.get(i)) {
+            let known = &self.frames[frame as usize].header;
+            if known.same_content(header) {
+                return Ok(frame);
+            }
+            if known.equivocates(header) {
+                return Err(Arc::clone(known));
+            }
+        }
+        if self.frames.capacity() < 8 {
+            self.frames.reserve_exact(1);
+        }
+        let frame = self.frames.insert(FrameState::new(Arc::clone(header))) as u32;
+        let list = &mut self.authors[author as usize].frames;
+        if list.len() < 4 {
+            list.reserve_exact(1);
+        }
+        list.insert(at, frame);
+        Ok(frame)
+    }
+
+    /// Forgets `merged` if nothing of it lives, and the frame that fell out of the newest eight.
+    pub(super) fn trim_frames(&mut self, author: u32, merged: u32) {
+        let list = &self.authors[author as usize].frames;
+        let fallen = list.len().checked_sub(NEWEST + 1).map(|i| list[i]);
+        for frame in [Some(merged), fallen].into_iter().flatten() {
+            self.forget_if_dead(author, frame);
+        }
+    }
+
+    /// Forgets a frame without live records, unless it is among its author's newest eight.
+    fn forget_if_dead(&mut self, author: u32, frame: u32) {
+        let Some(state) = self.frames.get(frame as usize) else { return };
+        if state.live_count() > 0 {
+            return;
+        }
+        let key = state.key();
+        let list = &mut self.authors[author as usize].frames;
+        let at = list.partition_point(|&f| self.frames[f as usize].key() < key);
+        if at + NEWEST < list.len() && list.get(at) == Some(&frame) {
+            list.remove(at);
+            self.frames.remove(frame as usize);
+        }
+    }
+
+    /// The record of `entry` no longer lives in its frame: forgets or shrinks the frame.
+    pub(super) fn release(&mut self, entry: EntryIx) {
+        let (author, frame, index) = {
+            let e = &self.entries[entry as usize];
+            (e.author, e.frame, e.index)
+        };
+        let state = &mut self.frames[frame as usize];
+        state.drop_live(index);
+        if state.wants_paths() {
+            self.write_paths(frame);
+        } else {
+            self.forget_if_dead(author, frame);
+        }
+    }
+
+    /// Gives each live record its path and lets the leaves go.
+    fn write_paths(&mut self, frame: u32) {
+        let state = &mut self.frames[frame as usize];
+        let Some(leaves) = state.leaves.take() else { return };
+        state.live.shrink_to_fit();
+        let wanted: Vec<u16> = state.live.iter().map(|l| l.0).collect();
+        for (path, (_, entry)) in merkle::paths(&leaves, &wanted).into_iter().zip(&state.live) {
+            self.entries[*entry as usize].path = Some(path.into());
+        }
+    }
+}

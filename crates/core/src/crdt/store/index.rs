@@ -1,0 +1,241 @@
+//! What makes a large scope fast: tables by author, slot and key, the digest tree and the lattice
+//! hash. Built when a scope outgrows 16 entries. The digests are lazy: a change is noted with the
+//! id that the digest still holds, and worked in when somebody asks for a root or a range, so a
+//! slot overwritten ten times between two rounds costs one update.
+
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::author::Author;
+use super::entry::{Entry, EntryIx, NONE};
+use super::{Family, Hash, NodeId, Root, Slot, Store};
+use crate::digest::{SetHash, Tree};
+use crate::rng::mix;
+
+/// Entries above which the index is built.
+const BUILT_ABOVE: usize = 16;
+/// Changes that wait at most.
+const MAX_DIRTY: usize = 4_096;
+
+pub(super) struct Index {
+    authors: HashTable<u32>,
+    slots: HashTable<EntryIx>,
+    /// First entry of each key; the others hang behind it.
+    keys: HashTable<EntryIx>,
+    pub(super) tree: Tree,
+    set: SetHash,
+    /// Changed entries, each with the id that the digests hold for it.
+    dirty: Vec<(EntryIx, Option<Hash>)>,
+}
+
+/// The root of a scope without index.
+pub(super) fn small_root(entries: &Slab<Entry>) -> Root {
+    let mut set = SetHash::default();
+    entries.iter().for_each(|(_, e)| set.replace(None, Some(&e.version.id)));
+    set.root(entries.iter().map(|(_, e)| &e.version.id))
+}
+
+fn slot_hash(author: u32, slot: Slot) -> u64 {
+    mix((u64::from(author) << 16) | u64::from(slot.0))
+}
+
+fn author_hash(id: &NodeId, seed: u64) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&id.0[..8]);
+    mix(u64::from_le_bytes(first) ^ seed)
+}
+
+fn key_hash(family: Family, key: &[u8], seed: u64) -> u64 {
+    use core::hash::{BuildHasher as _, Hasher as _};
+    let mut hasher = foldhash::fast::FixedState::with_seed(seed).build_hasher();
+    hasher.write_u8(family as u8);
+    hasher.write(key);
+    hasher.finish()
+}
+
+fn entry_key_hash(entry: &Entry, seed: u64) -> u64 {
+    entry.key().map_or(0, |(family, key)| key_hash(family, key, seed))
+}
+
+impl Index {
+    pub(super) fn find_author(&self, id: &NodeId, authors: &[Author], seed: u64) -> Option<u32> {
+        self.authors.find(author_hash(id, seed), |&a| authors[a as usize].id == *id).copied()
+    }
+
+    pub(super) fn add_author(&mut self, author: u32, authors: &[Author], seed: u64) {
+        let hash = |a: &u32| author_hash(&authors[*a as usize].id, seed);
+        self.authors.insert_unique(hash(&author), author, hash);
+    }
+
+    pub(super) fn find_slot(
+        &self,
+        author: u32,
+        slot: Slot,
+        entries: &Slab<Entry>,
+    ) -> Option<EntryIx> {
+        let is = |&e: &EntryIx| {
+            let e = &entries[e as usize];
+            e.author == author && e.slot == slot
+        };
+        self.slots.find(slot_hash(author, slot), is).copied()
+    }
+
+    /// Notes that `entry` is about to change its id.
+    pub(super) fn changes(&mut self, ix: EntryIx, entry: &mut Entry) {
+        if !entry.dirty {
+            entry.dirty = true;
+            self.dirty.push((ix, Some(entry.version.id)));
+        }
+    }
+
+    /// Works all changes into the digests.
+    fn flush(&mut self, entries: &mut Slab<Entry>, authors: &[Author]) {
+        for (ix, old) in self.dirty.drain(..) {
+            let e = &mut entries[ix as usize];
+            e.dirty = false;
+            let new = &e.version.id;
+            let at = e.position(authors[e.author as usize].salt);
+            match &old {
+                None => self.tree.insert(at, new, ix),
+                Some(old) => {
+                    let found = self.tree.replace(at, old, new);
+                    assert!(found, "the tree holds what the digest was told");
+                }
+            }
+            self.set.replace(old.as_ref(), Some(new));
+        }
+        self.set.grow(entries.iter().map(|(_, e)| &e.version.id));
+    }
+
+    pub(super) fn root(&mut self, entries: &mut Slab<Entry>) -> Root {
+        self.set.root(entries.iter().map(|(_, e)| &e.version.id))
+    }
+}
+
+impl Store {
+    /// Brings the digests up to date; the root and the ranges are read after it.
+    pub fn flush(&mut self) {
+        if let Some(index) = &mut self.index {
+            index.flush(&mut self.entries, &self.authors);
+        }
+    }
+
+    /// A new entry enters the tables.
+    pub(super) fn index_new(&mut self, ix: EntryIx) {
+        if self.index.is_none() {
+            if self.entries.len() > BUILT_ABOVE {
+                self.build_index();
+            }
+            return;
+        }
+        let Some(index) = &mut self.index else { return };
+        let entries = &mut self.entries;
+        entries[ix as usize].dirty = true;
+        index.dirty.push((ix, None));
+        let e = &entries[ix as usize];
+        if !e.is_marker() {
+            let hash = |i: &EntryIx| {
+                let e = &entries[*i as usize];
+                slot_hash(e.author, e.slot)
+            };
+            index.slots.insert_unique(hash(&ix), ix, hash);
+        }
+        if index.dirty.len() >= MAX_DIRTY {
+            self.flush();
+        }
+    }
+
+    fn build_index(&mut self) {
+        let (authors, slots, keys, tree, set, dirty) = Default::default();
+        self.index = Some(Box::new(Index { authors, slots, keys, tree, set, dirty }));
+        for author in 0..self.authors.len() as u32 {
+            if let Some(index) = &mut self.index {
+                index.add_author(author, &self.authors, self.hash_seed);
+            }
+        }
+        let all: Vec<EntryIx> = self.entries.iter().map(|(ix, _)| ix as EntryIx).collect();
+        for entry in all {
+            self.index_new(entry);
+            self.link_key(entry);
+        }
+    }
+
+    /// An entry leaves the tables and the digests.
+    pub(super) fn index_gone(&mut self, ix: EntryIx) {
+        self.flush();
+        let Some(index) = &mut self.index else { return };
+        let e = &self.entries[ix as usize];
+        if !e.is_marker()
+            && let Ok(found) =
+                index.slots.find_entry(slot_hash(e.author, e.slot), |&other| other == ix)
+        {
+            found.remove();
+        }
+        let at = e.position(self.authors[e.author as usize].salt);
+        index.tree.remove(at, &e.version.id);
+        index.set.replace(Some(&e.version.id), None);
+    }
+
+    /// Hangs an entry that hangs nowhere in front of the list of its key.
+    pub(super) fn link_key(&mut self, ix: EntryIx) {
+        let Some(index) = &mut self.index else { return };
+        let (entries, seed) = (&mut self.entries, self.hash_seed);
+        let Some((family, key)) = entries[ix as usize].key() else { return };
+        let hash = key_hash(family, key, seed);
+        let same = |&first: &EntryIx| entries[first as usize].key() == Some((family, key));
+        match index.keys.find_mut(hash, same) {
+            Some(first) => {
+                let behind = core::mem::replace(first, ix);
+                entries[ix as usize].next = behind;
+            }
+            None => {
+                let hash_of = |&e: &EntryIx| entry_key_hash(&entries[e as usize], seed);
+                index.keys.insert_unique(hash, ix, hash_of);
+            }
+        }
+    }
+
+    /// Takes an entry out of the list of its key.
+    pub(super) fn unlink_key(&mut self, ix: EntryIx) {
+        let Some(index) = &mut self.index else { return };
+        let (entries, seed) = (&mut self.entries, self.hash_seed);
+        let Some((family, key)) = entries[ix as usize].key() else { return };
+        let hash = key_hash(family, key, seed);
+        let same = |&first: &EntryIx| entries[first as usize].key() == Some((family, key));
+        let Ok(mut head) = index.keys.find_entry(hash, same) else { return };
+        let next = entries[ix as usize].next;
+        let mut at = *head.get();
+        if at == ix {
+            if next == NONE {
+                head.remove();
+            } else {
+                *head.get_mut() = next;
+            }
+        }
+        while at != ix && at != NONE {
+            let behind = entries[at as usize].next;
+            if behind == ix {
+                entries[at as usize].next = next;
+            }
+            at = behind;
+        }
+        entries[ix as usize].next = NONE;
+    }
+
+    /// Entries of one key.
+    pub(super) fn entries_of(&self, family: Family, key: &[u8]) -> Vec<EntryIx> {
+        let is = |e: &Entry| e.key() == Some((family, key));
+        let Some(index) = &self.index else {
+            return self.entries.iter().filter(|(_, e)| is(e)).map(|(i, _)| i as u32).collect();
+        };
+        let hash = key_hash(family, key, self.hash_seed);
+        let mut at = index.keys.find(hash, |&e| is(&self.entries[e as usize])).copied();
+        let next = |ix: EntryIx| Some(self.entries[ix as usize].next).filter(|&n| n != NONE);
+        let mut entries = Vec::new();
+        while let Some(entry) = at {
+            entries.push(entry);
+            at = next(entry);
+        }
+        entries
+    }
+}
