@@ -84,7 +84,7 @@ impl Mesh {
             Some(seed) => seed,
             None => getrandom::u64().map_err(|e| JoinError::Randomness(e.to_string()))?,
         };
-        let mesh = options.config.mesh_id();
+        let mesh = options.config.genesis.mesh_id();
         let (answer, answers) = mpsc::channel(ANSWERS);
         let opened = open(options.identity, options.data_dir, mesh, answer).await?;
         let keypair = Arc::new(opened.keypair);
