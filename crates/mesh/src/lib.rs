@@ -34,7 +34,7 @@ pub use knhk_mesh_core::messages::Receipt;
 pub use mesh::{Mesh, Status};
 pub use node_task::Traffic;
 pub use options::{Identity, Options, TransportKind};
-pub use peer_registry::PeerRegistry;
+pub use peer_registry::{PeerInfo, PeerRegistry};
 pub use transport::Profile;
 pub use views::Value;
 pub use watch::{Change, Lagged, Watch};

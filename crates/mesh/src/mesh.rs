@@ -20,10 +20,10 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::error::{JoinError, Stopped, WatchError};
-use crate::key_file;
+use crate::key_file::{self, Loaded};
 use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask, Traffic};
 use crate::options::{Identity, Options, TransportKind};
-use crate::peer_registry::PeerRegistry;
+use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::{Answer, Found, Store, StoreError};
 use crate::transport::{self, Settings, Transport};
 use crate::watch::{Watch, Watchers};
@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     node: NodeId,
     mesh: MeshId,
     local_addr: SocketAddr,
-    registry: PeerRegistry,
+    random: u64,
 }
 
 /// What a node says about itself.
@@ -100,7 +100,7 @@ impl Mesh {
         let transport = match options.transport {
             TransportKind::Quic => Transport::quic(settings, event).await?,
             TransportKind::Tcp => Transport::tcp(settings, event).await?,
-            TransportKind::Memory(hub) => Transport::memory(settings, &hub, event).await?,
+            TransportKind::Memory(hub) => Transport::memory(settings, event, hub).await?,
         };
         let local_addr = transport.local_addr();
         if config.addresses.is_empty() {
@@ -117,7 +117,6 @@ impl Mesh {
         let node = Node::new(Arc::new(config), Box::new(keypair), restored, seed, clock.now());
         let dialler = Dialler::new(&options.seeds, mix(random ^ 2), Instant::now());
         let (commands, mailbox) = mpsc::channel(MAILBOX);
-        let registry = PeerRegistry::new(node_id, commands.downgrade());
         let task = NodeTask {
             node,
             effects: Effects::new(opened.store, dialler),
@@ -128,7 +127,7 @@ impl Mesh {
             answers,
         };
         tokio::spawn(task.run());
-        let inner = Inner { commands, node: node_id, mesh, local_addr, registry };
+        let inner = Inner { commands, node: node_id, mesh, local_addr, random: mix(random ^ 3) };
         Ok(Mesh { inner: Arc::new(inner) })
     }
 
@@ -150,10 +149,24 @@ impl Mesh {
         self.inner.local_addr
     }
 
-    /// The directory of peers: reads without a way through the mailbox.
-    #[must_use]
-    pub fn peer_registry(&self) -> PeerRegistry {
-        self.inner.registry.clone()
+    /// The directory of peers: selection, reputation, counts.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn peer_registry(&self) -> Result<PeerRegistry, Stopped> {
+        let random = mix(self.inner.random);
+        let model = self.ask(move |asked| asked.open_registry(random)).await?;
+        Ok(PeerRegistry::new(model, self.inner.commands.downgrade()))
+    }
+
+    /// Every peer in the directory, sorted by id; the own node is not one.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, Stopped> {
+        let mut peers = self.peer_registry().await?.get_all_peers();
+        peers.sort_unstable_by_key(|peer| peer.id);
+        Ok(peers)
     }
 
     /// What this node says about itself now.
@@ -267,7 +280,10 @@ async fn open(
         let (keypair, new_key) = match identity {
             Identity::New(keypair) => (keypair, true),
             Identity::Existing(keypair) => (keypair, false),
-            Identity::Auto => key_file::load_or_create(&folder.join(KEY_FILE))?,
+            Identity::Auto => match key_file::load_or_create(&folder.join(KEY_FILE))? {
+                Loaded::Created(keypair) => (keypair, true),
+                Loaded::Loaded(keypair) => (keypair, false),
+            },
         };
         let (store, found) = Store::open(&folder, keypair.node_id(), mesh, answers)?;
         Ok(Opened { keypair, new_key, store, found })

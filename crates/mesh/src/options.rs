@@ -1,6 +1,7 @@
 //! How a node starts. Every field has a default that needs no thought: QUIC on a free port of
 //! loopback, a fresh key, nothing on disk.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -10,10 +11,10 @@ use knhk_mesh_core::identity::Keypair;
 use crate::clock::WallClock;
 use crate::error::JoinError;
 use crate::transport::Profile;
-use crate::transport::memory::Hub;
+use crate::transport::memory::MemoryHub;
 
 /// What carries the links.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub enum TransportKind {
     /// QUIC with TLS 1.3 over UDP.
     #[default]
@@ -21,7 +22,17 @@ pub enum TransportKind {
     /// TCP in clear, for development on one host.
     Tcp,
     /// Channels inside this process, for tests; nodes with clones of one hub reach each other.
-    Memory(Hub),
+    Memory(MemoryHub),
+}
+
+impl fmt::Debug for TransportKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TransportKind::Quic => "Quic",
+            TransportKind::Tcp => "Tcp",
+            TransportKind::Memory(_) => "Memory",
+        })
+    }
 }
 
 /// The node's key.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use knhk_mesh::config::Config;
 use knhk_mesh::digest::Root;
 use knhk_mesh::rng::Rng;
-use knhk_mesh::transport::memory::Hub;
+use knhk_mesh::transport::memory::MemoryHub;
 use knhk_mesh::{Mesh, Options, Profile, TransportKind};
 use tokio::task::JoinSet;
 
@@ -35,7 +35,7 @@ impl Swarm {
         progress: impl Fn(&str),
     ) -> Result<Self, Failure> {
         let wanted = usize::from(args.agents);
-        let hub = Hub::default();
+        let hub = MemoryHub::new();
         let mut nodes: Vec<Mesh> = Vec::with_capacity(wanted);
         while nodes.len() < wanted {
             // The first ones know each other soon; then the waves grow with what is there.
@@ -126,7 +126,7 @@ async fn linked(node: &Mesh) -> Result<(), Failure> {
     Ok(())
 }
 
-fn options(args: &Dev, i: usize, seeds: Vec<SocketAddr>, hub: &Hub, random: u64) -> Options {
+fn options(args: &Dev, i: usize, seeds: Vec<SocketAddr>, hub: &MemoryHub, random: u64) -> Options {
     let config = Config {
         fanout: args.fanout,
         interval: Duration::from_millis(args.interval_ms),

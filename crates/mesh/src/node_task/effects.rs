@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::dialler::Dialler;
 use super::links::Links;
 use crate::error::WriteError;
+use crate::peer_registry::Mirror;
 use crate::storage::{Answer, Store};
 use crate::transport::SendError;
 use crate::watch::Watchers;
@@ -24,6 +25,9 @@ pub(crate) struct Effects {
     pub(crate) links: Links,
     pub(crate) watchers: Watchers,
     pub(crate) dialler: Dialler,
+    pub(crate) mirror: Mirror,
+    /// Members that came or went, for the mirror.
+    members: Vec<NodeId>,
     store: Store,
     /// Batches that the disk has not answered yet.
     storing: usize,
@@ -40,6 +44,8 @@ impl Effects {
             links: Links::default(),
             watchers: Watchers::default(),
             dialler,
+            mirror: Mirror::default(),
+            members: Vec::new(),
             store,
             storing: 0,
             stored: VecDeque::new(),
@@ -80,6 +86,10 @@ impl Effects {
 
     pub(crate) fn take_congested(&mut self) -> Vec<(PeerIx, Lane)> {
         std::mem::take(&mut self.congested)
+    }
+
+    pub(crate) fn take_members(&mut self) -> Vec<NodeId> {
+        std::mem::take(&mut self.members)
     }
 
     pub(crate) fn take_wanted(&mut self) -> Vec<NodeId> {
@@ -126,5 +136,11 @@ impl Sink for Effects {
         self.links.close(peer, why);
     }
 
-    fn emit(&mut self, _event: Event) {}
+    fn emit(&mut self, event: Event) {
+        if let Event::MemberJoined(node) | Event::MemberLeft(node) = event
+            && self.mirror.is_open()
+        {
+            self.members.push(node);
+        }
+    }
 }

@@ -36,6 +36,7 @@ pub use links::Traffic;
 
 use crate::clock::Clock;
 use crate::error::WriteError;
+use crate::peer_registry::Model;
 use crate::storage::Answer;
 use crate::transport::{Event, Transport};
 
@@ -44,7 +45,9 @@ pub(crate) const MAILBOX: usize = 1_024;
 /// Messages and commands of one turn; at most about 2 ms of signature checks.
 const TURN: usize = 64;
 /// How often each link's round-trip time is told to the node.
-const RTT_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The same while somebody reads the directory, which is then copied too.
+const LOOK_EVERY_IF_READ: Duration = Duration::from_secs(1);
 /// Longest wait for the disk and the links when the node leaves.
 const LEAVE_GRACE: Duration = Duration::from_secs(1);
 
@@ -69,6 +72,22 @@ pub(crate) struct Asked<'a> {
     pub(crate) node: &'a mut Node,
     pub(crate) effects: &'a mut Effects,
     pub(crate) now: Now,
+    pub(crate) clock: &'a Clock,
+}
+
+impl Asked<'_> {
+    /// The copy of the registry that handles read.
+    pub(crate) fn open_registry(&mut self, random: u64) -> Arc<Model> {
+        self.effects.mirror.open(self.node, self.clock, random)
+    }
+
+    pub(crate) fn refresh_peer(&mut self, id: &NodeId) {
+        self.effects.mirror.refresh_peer(id, self.node, self.clock);
+    }
+
+    pub(crate) fn refresh_registry(&mut self) {
+        self.effects.mirror.refresh(self.node, self.clock);
+    }
 }
 
 /// A node and everything around it.
@@ -112,7 +131,7 @@ impl NodeTask {
     async fn turns(&mut self) -> End {
         let timer = tokio::time::sleep_until(Instant::now());
         tokio::pin!(timer);
-        let mut next_rtt = Instant::now() + RTT_EVERY;
+        let mut next_look = Instant::now() + LOOK_EVERY;
         loop {
             let mut left = TURN;
             let room = self.effects.store_has_room();
@@ -133,12 +152,11 @@ impl NodeTask {
                 () = &mut timer => {}
             }
             self.ready_events(&mut left);
-            if Instant::now() >= next_rtt {
-                next_rtt = Instant::now() + RTT_EVERY;
-                self.tell_round_trips();
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + self.look_around();
             }
             self.due();
-            let deadline = self.deadline().min(next_rtt);
+            let deadline = self.deadline().min(next_look);
             if timer.deadline() != deadline {
                 timer.as_mut().reset(deadline);
             }
@@ -171,7 +189,7 @@ impl NodeTask {
     fn deadline(&self) -> Instant {
         let dial = self.effects.dialler.next_due();
         let node = self.node.next_timeout().map(|at| self.clock.instant(at));
-        let idle = Instant::now() + RTT_EVERY;
+        let idle = Instant::now() + LOOK_EVERY;
         dial.into_iter().chain(node).min().unwrap_or(idle)
     }
 
@@ -240,7 +258,8 @@ impl NodeTask {
             }
             Command::Ask(question) => {
                 let now = self.clock.now();
-                question(&mut Asked { node: &mut self.node, effects: &mut self.effects, now });
+                let (node, effects, clock) = (&mut self.node, &mut self.effects, &self.clock);
+                question(&mut Asked { node, effects, now, clock });
             }
             Command::Stop { .. } => {}
         }
@@ -265,12 +284,21 @@ impl NodeTask {
             let addresses = addresses_of(&self.node, &node);
             self.effects.dialler.want(node, &addresses, Instant::now(), &self.transport);
         }
+        for member in self.effects.take_members() {
+            self.effects.mirror.refresh_peer(&member, &self.node, &self.clock);
+        }
     }
 
-    fn tell_round_trips(&mut self) {
+    /// Tells the node what the links measured; how long until the next time.
+    fn look_around(&mut self) -> Duration {
         for (peer, rtt) in self.effects.links.round_trips() {
             self.input(Input::Rtt(peer, rtt));
         }
+        if !self.effects.mirror.is_open() {
+            return LOOK_EVERY;
+        }
+        self.effects.mirror.refresh(&self.node, &self.clock);
+        LOOK_EVERY_IF_READ
     }
 
     /// Gives the disk a bounded time to answer what waits.
@@ -286,6 +314,8 @@ impl NodeTask {
 }
 
 /// Where a member says that others reach it.
-fn addresses_of(_node: &Node, _member: &NodeId) -> Vec<SocketAddr> {
-    Vec::new()
+fn addresses_of(node: &Node, member: &NodeId) -> Vec<SocketAddr> {
+    let registry = node.registry();
+    let view = registry.by_id(member).and_then(|ix| registry.get(ix));
+    view.map(|view| view.addresses.to_vec()).unwrap_or_default()
 }
