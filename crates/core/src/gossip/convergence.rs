@@ -19,7 +19,7 @@ pub fn tick(now: Time, settings: &Settings) -> u16 {
 impl Gossip {
     /// Whether the scope has converged, seen from here.
     pub fn is_converged<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> bool {
-        self.current_root(scene);
+        self.current_root(scene.store, scene.now.mono);
         self.converged_at(scene.now.mono, scene.settings)
     }
 

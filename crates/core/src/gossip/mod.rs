@@ -100,7 +100,7 @@ impl<S: Sink> Scene<'_, S> {
         for message in messages {
             self.sink.send(&[to], lane, &Message::Signed(message));
         }
-        self.counters.repairs += sent;
+        self.counters.repairs += u64::from(sent);
         sent
     }
 }
@@ -143,8 +143,8 @@ impl Gossip {
     }
 
     /// The own root now, remembered.
-    pub(crate) fn current_root<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> Root {
-        let root = scene.store.root();
+    pub fn current_root(&mut self, store: &mut Store, now: Time) -> Root {
+        let root = store.root();
         if self.roots.last().is_none_or(|last| last.root != root) {
             if self.roots.len() == ROOTS {
                 self.roots.remove(0);
@@ -153,7 +153,7 @@ impl Gossip {
                 self.roots.reserve_exact(1);
             }
             let changes = self.forgotten + self.recent.len() as u64;
-            self.roots.push(PastRoot { root, changes, since: scene.now.mono });
+            self.roots.push(PastRoot { root, changes, since: now });
         }
         root
     }

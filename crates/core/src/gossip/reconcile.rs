@@ -96,10 +96,11 @@ struct Reply {
 impl Reply {
     /// Adds a range if the message has room for it.
     fn add(&mut self, prefix: Prefix, content: RangeContent) {
-        let len = 10 + match &content {
-            RangeContent::Branches(_) => 16 * 20,
-            RangeContent::Items { items, .. } => 3 + 16 * items.len(),
-        };
+        let len = 10
+            + match &content {
+                RangeContent::Branches(_) => 16 * 20,
+                RangeContent::Items { items, .. } => 3 + 16 * items.len(),
+            };
         if self.ranges.len() < Ranges::MAX_RANGES && self.bytes + len <= Ranges::MAX_LEN - 64 {
             self.bytes += len;
             self.ranges.push(Range { prefix, content });
@@ -212,7 +213,16 @@ impl Gossip {
         let (mine, expects, base, salt) = (false, 0, 0, 0);
         let (digest_bytes, record_bytes, sent) = (0, 0, 0);
         sessions.0.push(Session {
-            peer: from, id, mine, expects, base, salt, digest_bytes, record_bytes, sent, started,
+            peer: from,
+            id,
+            mine,
+            expects,
+            base,
+            salt,
+            digest_bytes,
+            record_bytes,
+            sent,
+            started,
             progress,
         });
         Ok(Some(sessions.0.len() - 1))
@@ -226,7 +236,7 @@ impl Gossip {
         peer: PeerIx,
         reply: &mut Reply,
     ) -> u64 {
-        let mine = super::links::tag(&self.current_root(scene));
+        let mine = super::links::tag(&self.current_root(scene.store, scene.now.mono));
         let tick = super::convergence::tick(scene.now.mono, scene.settings);
         let theirs = self.links.get(peer).and_then(|l| l.heard_within(u16::MAX / 2, tick));
         if theirs.is_none_or(|tag| tag == mine) {

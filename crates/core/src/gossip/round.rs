@@ -46,7 +46,7 @@ impl Gossip {
     }
 
     fn digest<S: Sink>(&mut self, scene: &mut Scene<'_, S>, reply: bool) -> Digest {
-        let root = self.current_root(scene);
+        let root = self.current_root(scene.store, scene.now.mono);
         let count = scene.store.len() as u32;
         Digest { class: Class::Cell, reply, root, count, wall: scene.now.wall }
     }
@@ -60,7 +60,7 @@ impl Gossip {
     /// A peer says what it has.
     pub fn on_digest<S: Sink>(&mut self, scene: &mut Scene<'_, S>, from: PeerIx, theirs: &Digest) {
         scene.counters.digests += 1;
-        let mine = self.current_root(scene);
+        let mine = self.current_root(scene.store, scene.now.mono);
         let tick = convergence::tick(scene.now.mono, scene.settings);
         let Some(link) = self.links.get_mut(from) else { return };
         let first = !link.ever_heard();
