@@ -36,5 +36,5 @@ pub use node_task::Traffic;
 pub use options::{Identity, Options, TransportKind};
 pub use peer_registry::{PeerInfo, PeerRegistry};
 pub use transport::Profile;
-pub use views::Value;
+pub use views::{Sibling, Value};
 pub use watch::{Change, Lagged, Watch};

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use knhk_mesh_core::config;
 use knhk_mesh_core::digest::Root;
 use knhk_mesh_core::identity::{Keypair, MeshId, NodeId, Signer};
 use knhk_mesh_core::node::{self, Node, Restored};
@@ -114,7 +115,8 @@ impl Mesh {
         };
         let clock = Clock::start(options.clock);
         let seed = mix(random ^ 1);
-        let node = Node::new(Arc::new(config), Box::new(keypair), restored, seed, clock.now());
+        let config = config::Settings::new(config)?;
+        let node = Node::new(config, Box::new(keypair), restored, seed, clock.now());
         let dialler = Dialler::new(&options.seeds, mix(random ^ 2), Instant::now());
         let (commands, mailbox) = mpsc::channel(MAILBOX);
         let task = NodeTask {

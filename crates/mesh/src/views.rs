@@ -19,7 +19,7 @@ use knhk_mesh_core::crdt::{Key, Op};
 use knhk_mesh_core::error::WriteError as Rejected;
 use knhk_mesh_core::identity::{AgentNo, NodeId};
 use knhk_mesh_core::messages::Receipt;
-use knhk_mesh_core::node::{Node, Sibling};
+use knhk_mesh_core::node::Node;
 use knhk_mesh_core::time::{Hlc, WallMs};
 use tokio::sync::oneshot;
 
@@ -36,8 +36,20 @@ pub struct Value {
     pub author: NodeId,
     /// When, by the author's hybrid logical clock.
     pub clock: Hlc,
-    /// Whether another node set the key without knowing this value; that value lost.
+    /// Another author wrote or deleted something else at most 500 ms earlier: clocks of a mesh may
+    /// differ by that much, so which of the two came last is not known.
     pub concurrent: bool,
+}
+
+/// One of the values of a multi-value register.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sibling {
+    /// The bytes that were put.
+    pub value: Bytes,
+    /// The node that put them.
+    pub author: NodeId,
+    /// When, by the author's hybrid logical clock.
+    pub clock: Hlc,
 }
 
 impl Mesh {
@@ -75,13 +87,15 @@ impl Mesh {
     /// # Errors
     /// [`ReadError`].
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, ReadError> {
-        let found = self.read(&key, Node::get).await?;
-        Ok(found.map(|lww| Value {
-            value: lww.value,
-            author: lww.author,
-            clock: lww.hlc,
-            concurrent: lww.concurrent,
-        }))
+        self.read(&key, |node, key, wall| {
+            node.get(key, wall).map(|lww| Value {
+                value: Bytes::copy_from_slice(lww.value),
+                author: lww.author,
+                clock: lww.hlc,
+                concurrent: lww.concurrent,
+            })
+        })
+        .await
     }
 
     /// Deletes `key` at every node; a later `set` brings it back, a node that was away does not.
@@ -106,12 +120,22 @@ impl Mesh {
         self.write(Op::Put { key: key_of(&key)?, value }).await
     }
 
-    /// All values of a multi-value register that no other write replaced.
+    /// All values of a multi-value register that no other write replaced,
+    /// newest first.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn siblings(&self, key: impl AsRef<[u8]>) -> Result<Vec<Sibling>, ReadError> {
-        self.read(&key, Node::siblings).await
+        self.read(&key, |node, key, wall| {
+            let siblings = node.siblings(key, wall).into_iter();
+            let owned = siblings.map(|sibling| Sibling {
+                value: Bytes::copy_from_slice(sibling.value),
+                author: sibling.author,
+                clock: sibling.hlc,
+            });
+            owned.collect()
+        })
+        .await
     }
 
     /// Adds `by` to a counter; negative numbers count down.
@@ -156,14 +180,16 @@ impl Mesh {
         self.write(Op::Remove { key: key_of(&key)?, member }).await
     }
 
-    /// The members of a set, sorted.
+    /// The members of a set, sorted; none if nobody ever wrote it.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn members(&self, key: impl AsRef<[u8]>) -> Result<Vec<Bytes>, ReadError> {
-        let mut members = self.read(&key, Node::members_of).await?;
-        members.sort_unstable();
-        Ok(members)
+        self.read(&key, |node, key, wall| {
+            let members = node.members_of(key, wall).unwrap_or_default();
+            members.into_iter().map(Bytes::copy_from_slice).collect()
+        })
+        .await
     }
 
     /// Offers `value` to a register that keeps the greatest.
@@ -216,7 +242,7 @@ impl Mesh {
     async fn read<R: Send + 'static>(
         &self,
         key: &impl AsRef<[u8]>,
-        view: fn(&Node, &Key, WallMs) -> R,
+        view: impl FnOnce(&Node, &Key, WallMs) -> R + Send + 'static,
     ) -> Result<R, ReadError> {
         let key = key_of(key).map_err(ReadError::Key)?;
         let answer = self.ask(move |asked| view(asked.node, &key, asked.now.wall)).await;

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use knhk_mesh_core::crdt::Op;
 use knhk_mesh_core::frame::{self, Tag};
 use knhk_mesh_core::identity::{AgentNo, NodeId, PeerIx};
-use knhk_mesh_core::messages::{Input, Message, Receipt};
+use knhk_mesh_core::messages::{Input, Lane, Message, Receipt};
 use knhk_mesh_core::node::{Checked, Node};
 use knhk_mesh_core::time::Now;
 use tokio::sync::{mpsc, oneshot};
@@ -177,7 +177,7 @@ impl NodeTask {
     /// Fires what is due: the node's timeout and the dials.
     fn due(&mut self) {
         // A node that asks for a time in the past is called once a turn, not for ever.
-        if self.node.next_timeout().is_some_and(|at| at <= self.clock.now().mono) {
+        if self.node.next_timeout() <= self.clock.now().mono {
             self.input(Input::Timeout);
         }
         let now = Instant::now();
@@ -188,18 +188,17 @@ impl NodeTask {
 
     fn deadline(&self) -> Instant {
         let dial = self.effects.dialler.next_due();
-        let node = self.node.next_timeout().map(|at| self.clock.instant(at));
-        let idle = Instant::now() + LOOK_EVERY;
-        dial.into_iter().chain(node).min().unwrap_or(idle)
+        let node = self.clock.instant(self.node.next_timeout());
+        dial.map_or(node, |dial| dial.min(node))
     }
 
     /// Answers how many messages it held.
     fn event(&mut self, event: Event) -> usize {
         match event {
-            Event::Batch { link, lane: _, messages } => {
+            Event::Batch { link, lane, messages } => {
                 let Some(via) = self.effects.links.peer(link) else { return 1 };
                 for message in &messages {
-                    self.message(via, message);
+                    self.message(via, lane, message);
                 }
                 return messages.len();
             }
@@ -232,7 +231,7 @@ impl NodeTask {
         1
     }
 
-    fn message(&mut self, via: PeerIx, bytes: &Bytes) {
+    fn message(&mut self, via: PeerIx, lane: Lane, bytes: &Bytes) {
         if Tag::of(bytes).is_none() {
             match Message::decode(bytes) {
                 Ok(message) => self.input(Input::Control(via, &message)),
@@ -241,10 +240,10 @@ impl NodeTask {
             return;
         }
         match self.node.check(self.clock.now(), via, bytes) {
-            Checked::Duplicate => self.input(Input::Duplicate(via, bytes)),
+            Checked::Duplicate => self.input(Input::Duplicate(via, lane, bytes)),
             Checked::Refused(why) => self.input(Input::Refused(via, why)),
             Checked::Verify(job) => match frame::verify(*job) {
-                Ok(verified) => self.input(Input::Verified(via, &verified)),
+                Ok(verified) => self.input(Input::Verified(via, lane, &verified)),
                 Err(why) => self.input(Input::Refused(via, why)),
             },
         }
