@@ -243,7 +243,7 @@ mod tests {
             let addresses = addresses.into_iter().map(plain).collect();
             let member = Member { left, wire_version, region, zone, addresses };
             let mut bytes = member.encode();
-            prop_assert_eq!(Member::decode(&bytes).as_ref(), Ok(&member));
+            prop_assert_eq!(Member::decode(&bytes), Ok(member.clone()));
             bytes.extend_from_slice(b"of a later version");
             prop_assert_eq!(Member::decode(&bytes), Ok(member));
         }

@@ -67,8 +67,9 @@ impl Node {
         self.membership.care_soon(now.mono);
     }
 
-    pub(super) fn on_dial_failed(&mut self, now: Now, node: &NodeId) {
+    /// The next regular look at the links chooses somebody else: a partition must not become a
+    /// storm of dials.
+    pub(super) fn on_dial_failed(&mut self, node: &NodeId) {
         self.membership.dial_ended(node);
-        self.membership.care_soon(now.mono);
     }
 }

@@ -181,7 +181,7 @@ impl Node {
             Input::Congested(..) => self.counters.congested += 1,
             Input::LinkUp { node, chosen } => self.on_link_up(now, node, chosen, sink),
             Input::LinkDown(peer) => self.on_link_down(now, peer),
-            Input::DialFailed(node) => self.on_dial_failed(now, &node),
+            Input::DialFailed(node) => self.on_dial_failed(&node),
             Input::Rtt(peer, rtt) => {
                 self.registry.observe_rtt(peer, rtt);
             }
