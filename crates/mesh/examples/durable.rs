@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// One line for each acknowledged write: `set KEY VALUE` and `incr TOTAL`.
-pub async fn write_for_ever(options: Options) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn write_for_ever(options: Options) -> Result<(), Box<dyn Error>> {
     let mesh = Mesh::join(options).await?;
     say(&format!("node {} {}", mesh.node_id(), mesh.local_addr()))?;
     let mut total = mesh.counter("total").await?.unwrap_or(0);

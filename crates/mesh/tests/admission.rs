@@ -13,16 +13,14 @@ use knhk_mesh::{Identity, JoinError, Mesh, Options};
 async fn open_admission_beyond_loopback_is_refused_before_anything_is_made() {
     let folder = Folder::new("open");
     let bind = "0.0.0.0:0".parse().unwrap();
-    let options =
-        Options { bind, data_dir: Some(folder.0.clone()), ..Options::default() };
+    let options = Options { bind, data_dir: Some(folder.0.clone()), ..Options::default() };
     let refused = Mesh::join(options).await.err().unwrap();
     assert!(matches!(refused, JoinError::OpenBeyondLoopback { .. }), "{refused}");
     assert!(!folder.0.exists());
 }
 
 fn listed(hub: &MemoryHub, secret: u8, list: &[NodeId]) -> Options {
-    let config =
-        Config { admission: Admission::allowlist(list.to_vec()), ..Config::default() };
+    let config = Config { admission: Admission::allowlist(list.to_vec()), ..Config::default() };
     let identity = Identity::New(Keypair::from_secret(&[secret; 32]));
     Options { config, identity, ..on(hub, secret.into()) }
 }

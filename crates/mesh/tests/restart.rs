@@ -1,4 +1,5 @@
 //! What a node owes its disk: acknowledged means there after a restart, also after kill -9.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod common;
 #[allow(dead_code, reason = "its main is not called here")]
 #[path = "../examples/durable.rs"]

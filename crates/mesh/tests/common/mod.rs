@@ -1,5 +1,6 @@
 //! Nodes for tests: on one in-memory network, on a virtual clock where the test wants one.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use knhk_mesh::transport::memory::MemoryHub;
 use knhk_mesh::{Mesh, Options, TransportKind};
 
 /// Options of a node on `hub`; `random` fixes its choices.
-pub fn on(hub: &MemoryHub, random: u64) -> Options {
+pub(crate) fn on(hub: &MemoryHub, random: u64) -> Options {
     Options {
         transport: TransportKind::Memory(hub.clone()),
         random_seed: Some(random),
@@ -17,7 +18,7 @@ pub fn on(hub: &MemoryHub, random: u64) -> Options {
 }
 
 /// `n` nodes that know each other.
-pub async fn swarm(hub: &MemoryHub, n: usize) -> Vec<Mesh> {
+pub(crate) async fn swarm(hub: &MemoryHub, n: usize) -> Vec<Mesh> {
     let mut nodes: Vec<Mesh> = Vec::new();
     for i in 0..n {
         let seeds = nodes.iter().take(2).map(Mesh::local_addr).collect();
@@ -31,7 +32,7 @@ pub async fn swarm(hub: &MemoryHub, n: usize) -> Vec<Mesh> {
 }
 
 /// Waits (on the test's clock) until `condition` holds; fails after a minute.
-pub async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) {
     for _ in 0..6_000 {
         if condition().await {
             return;
@@ -42,7 +43,7 @@ pub async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) {
 }
 
 /// Waits until all nodes hold the same records.
-pub async fn agree(nodes: &[Mesh]) {
+pub(crate) async fn agree(nodes: &[Mesh]) {
     eventually(|| async {
         let first = nodes[0].digest().await.unwrap();
         for node in nodes {
@@ -56,10 +57,10 @@ pub async fn agree(nodes: &[Mesh]) {
 }
 
 /// A folder of its own, gone with it.
-pub struct Folder(pub PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let unique = format!("knhk-mesh-test-{}-{name}", std::process::id());
         let path = std::env::temp_dir().join(unique);
         let _ = std::fs::remove_dir_all(&path);
