@@ -171,12 +171,12 @@ impl Store {
     ) -> Option<EntryIx> {
         let (incarnation, seq) = (header.fields.incarnation, header.fields.seq_end());
         let version = Version { incarnation, seq, id };
-        self.root = None;
         if let Some(entry) = self.find_slot(author, Slot::HEAD) {
             let e = &mut self.entries[entry as usize];
             if e.version.id == id {
                 return None;
             }
+            self.root = None;
             if let Some(index) = &mut self.index {
                 index.changes(entry, e);
             }
