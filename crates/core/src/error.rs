@@ -20,6 +20,9 @@ pub enum Refused {
     /// A wire version that this node does not read.
     #[error("unknown wire version")]
     Version,
+    /// A scope class that this node does not carry.
+    #[error("scope not carried here")]
+    Scope,
     /// The author is not admitted to this mesh.
     #[error("author not admitted")]
     NotAdmitted,
@@ -59,11 +62,12 @@ pub enum Refused {
 
 impl Refused {
     /// Every reason, in the order of [`Refused::index`].
-    pub const ALL: [Refused; 15] = [
+    pub const ALL: [Refused; 16] = [
         Refused::Truncated,
         Refused::Oversize,
         Refused::Malformed,
         Refused::Version,
+        Refused::Scope,
         Refused::NotAdmitted,
         Refused::AuthorLimit,
         Refused::SlotLimit,
@@ -91,6 +95,7 @@ impl Refused {
             Refused::Oversize => "oversize",
             Refused::Malformed => "malformed",
             Refused::Version => "version",
+            Refused::Scope => "scope",
             Refused::NotAdmitted => "not_admitted",
             Refused::AuthorLimit => "author_limit",
             Refused::SlotLimit => "slot_limit",

@@ -293,7 +293,7 @@ mod tests {
     fn every_field_of_the_genesis_makes_another_mesh() {
         let base = Genesis::default();
         let mut ids = vec![base.mesh_id()];
-        ids.push(Genesis { name: "other".into(), ..base.clone() }.mesh_id());
+        ids.push(Genesis { name: "other".into(), ..base }.mesh_id());
         ids.push(Genesis { admission_key: Some(NodeId([1; 32])), ..base.clone() }.mesh_id());
         ids.push(Genesis { wire_version: 9, ..base.clone() }.mesh_id());
         for limits in [

@@ -10,11 +10,14 @@ pub mod crdt;
 pub mod digest;
 pub mod error;
 pub mod frame;
+pub mod gossip;
 pub mod identity;
+pub mod membership;
 pub mod messages;
 pub mod node;
 pub mod peer_registry;
 pub mod rng;
+pub mod security;
 pub mod telemetry;
 pub mod time;
 

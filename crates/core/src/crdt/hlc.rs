@@ -42,12 +42,13 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn stamps_rise_whatever_the_wall_clock_does(
-            steps in proptest::collection::vec((any::<bool>(), 0u64..1 << 40, 0u64..1 << 56), 1..50),
+            steps in vec((any::<bool>(), 0u64..1 << 40, 0u64..1 << 56), 1..50),
         ) {
             let (mut clock, mut last) = (Clock::default(), Hlc(0));
             for (write, wall, remote) in steps {

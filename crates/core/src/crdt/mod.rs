@@ -26,3 +26,6 @@ pub use op::{Draft, Key, Op, draft};
 pub use store::Store;
 pub use value::{Family, key_of};
 pub use view::{Contribution, Lww, Sibling};
+
+#[cfg(test)]
+mod tests;

@@ -197,8 +197,8 @@ pub struct Draft {
 ///
 /// # Errors
 /// [`WriteError::TooLarge`] if the payload exceeds the mesh's limit, or more than 64 concurrent
-/// writes would have to be named; [`WriteError::Overflow`] if the own share of a counter would leave
-/// its 64 bits. Nothing changed but the clock, which may have advanced.
+/// writes would have to be named; [`WriteError::Overflow`] if the own share of a counter would
+/// leave its 64 bits. Nothing changed but the clock, which may have advanced.
 pub fn draft(
     op: &Op,
     me: NodeId,

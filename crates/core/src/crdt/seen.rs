@@ -13,6 +13,11 @@
 //! Lists are carried on, so one record speaks for its whole history: what was overwritten once does
 //! not rise again when the record that overwrote it is replaced or has not arrived yet.
 //!
+//! A member of a set is such a register with the values "there" and "gone", and is there if one of
+//! its values is. That equals the observed-remove set: an add that no remove had seen either stands
+//! itself or was seen by a later add that does. So a re-add may take the slot of its author's
+//! remove.
+//!
 //! Why that is safe against liars: a claim counts only below the stamp of the record that makes it,
 //! and stamps ahead of mesh time do not pass the gate. A liar can hide what is older than its own
 //! write, as any writer may, and the next write of its victim is above it again.
@@ -213,7 +218,8 @@ mod tests {
 
     #[test]
     fn what_only_the_own_old_record_overwrote_is_named_again() {
-        let seen = entries(&[(2, 5)]);
+        // There is room for one entry: not for author 3, of whom no record is held.
+        let seen = entries(&[(2, 5), (3, 8)]);
         let list = join(AuthorTag([1; 8]), &[write(1, 9, &seen), write(2, 5, &[])], 1).unwrap();
         assert_eq!(list, entries(&[(2, 5)]));
     }

@@ -107,7 +107,7 @@ impl SignedHeader {
         fields: Header,
         extensions: &[Extension<'_>],
         mesh: &MeshId,
-        signer: &impl Signer,
+        signer: &(impl Signer + ?Sized),
     ) -> Self {
         assert_eq!(signer.node_id(), fields.author, "a header is signed by its author");
         let mut w = Writer::default();

@@ -44,7 +44,7 @@ pub fn seal(
     records: &[Vec<u8>],
     extensions: &[Extension<'_>],
     mesh: &MeshId,
-    signer: &impl Signer,
+    signer: &(impl Signer + ?Sized),
 ) -> Verified {
     assert!(!records.is_empty() && records.len() <= MAX_RECORDS, "a frame has 1-256 records");
     let body_len: usize = records.iter().map(Vec::len).sum();

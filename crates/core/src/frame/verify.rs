@@ -30,7 +30,6 @@ impl Job {
 
     /// A check of the records only: the node holds these very header bytes as verified. Inside the
     /// crate, because it is a promise.
-    #[allow(dead_code)]
     pub(crate) fn with_known_header(mut self, header: &Arc<SignedHeader>) -> Self {
         assert_eq!(**header, *self.sealed.header, "the known header is the same to the byte");
         self.sealed.header = Arc::clone(header);

@@ -22,10 +22,10 @@ pub struct PersistId(pub u64);
 /// What can happen to a node.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// A signed message passed the gate.
-    Verified(PeerIx, &'a Verified),
+    /// A signed message passed the gate; with the lane it came on.
+    Verified(PeerIx, Lane, &'a Verified),
     /// A signed message that the gate knew already.
-    Duplicate(PeerIx, &'a Bytes),
+    Duplicate(PeerIx, Lane, &'a Bytes),
     /// A message was refused, by the gate, the signature check or a decoder.
     Refused(PeerIx, Refused),
     /// A control message, authenticated by its link.

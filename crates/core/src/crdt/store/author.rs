@@ -59,6 +59,12 @@ impl Author {
         self.convictions.iter().flat_map(|c| c.0.iter().map(|c| &c.proof))
     }
 
+    /// The proofs behind the marker at `at`: of one incarnation, or of the identity.
+    pub(super) fn proofs_at(&self, at: Position) -> impl Iterator<Item = &[Arc<SignedHeader>; 2]> {
+        let (all, salt) = (self.identity_convicted(), self.salt);
+        self.proofs().filter(move |p| all || position(salt, p[0].fields.incarnation) == at)
+    }
+
     pub(super) fn identity_convicted(&self) -> bool {
         self.convictions.as_ref().is_some_and(|c| c.0.len() >= IDENTITY_AFTER)
     }
@@ -161,10 +167,18 @@ impl Store {
         }
     }
 
-    /// Drops the author's records below `floor`.
-    pub(super) fn drop_below(&mut self, author: u32, floor: (Incarnation, Seq), on: OnChange<'_>) {
-        let frames = self.authors[author as usize].frames.clone();
-        for frame in frames {
+    /// Applies the floor of the newest header. An honest author's floor never falls; where one
+    /// does, what it dropped may come back, or replicas would differ by what they heard first.
+    pub(super) fn set_floor(&mut self, author: u32, floor: (Incarnation, Seq), on: OnChange<'_>) {
+        let before = core::mem::replace(&mut self.authors[author as usize].floor, floor);
+        if floor == before {
+            return;
+        }
+        for frame in self.authors[author as usize].frames.clone() {
+            if floor < before {
+                self.frames[frame as usize].complete = false;
+                continue;
+            }
             for entry in self.frames[frame as usize].live() {
                 let version = &self.entries[entry as usize].version;
                 if (version.incarnation, version.seq) < floor {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::entry::{Entry, EntryIx};
 use super::{Hash, Store};
 use crate::codec::Writer;
-use crate::frame::{FrameRef, Slot, Tag, merkle, write_head, write_proof};
+use crate::frame::header::MAX_BODY;
+use crate::frame::{FrameRef, Record, Slot, Tag, merkle, write_head, write_proof};
 
 /// Signed messages and how many entries they carry.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -28,52 +29,71 @@ impl Exported {
 }
 
 impl Store {
-    /// Messages that carry `entries`, until `budget` bytes are reached; entries that do not live
-    /// any more are passed over.
+    /// Messages that carry `entries`, until `budget` bytes are reached: the last one may go beyond
+    /// it. Entries that do not live any more are passed over. No message has more than 256 KiB
+    /// beside its header.
     #[must_use]
     pub fn export(&self, entries: &[EntryIx], budget: usize) -> Exported {
         let mut wanted: Vec<(EntryIx, &Entry)> =
             entries.iter().filter_map(|&ix| Some((ix, self.entries.get(ix as usize)?))).collect();
         wanted.sort_unstable_by_key(|(ix, e)| (e.slot == Slot::HEAD, e.frame, e.index, *ix));
         wanted.dedup_by_key(|(ix, _)| *ix);
+        let together =
+            |a: &Entry, b: &Entry| a.frame == b.frame && !a.is_marker() && b.slot != Slot::HEAD;
         let mut out = Exported::default();
-        for group in wanted.chunk_by(|a, b| a.1.frame == b.1.frame && a.1.slot != Slot::HEAD) {
+        for group in wanted.chunk_by(|a, b| together(a.1, b.1)) {
             if out.len >= budget {
                 out.left_out += group.len();
                 continue;
             }
             match group[0].1.slot {
                 Slot::HEAD => {
-                    out.push(write_head(&self.frames[group[0].1.frame as usize].header, None))
+                    out.push(write_head(&self.frames[group[0].1.frame as usize].header, None));
                 }
-                Slot::CONVICTION => self.export_proofs(group, &mut out),
-                _ => out.push(self.export_frame(group)),
+                Slot::CONVICTION => self.export_conviction(group[0].1, &mut out),
+                _ => self.export_records(group, budget, &mut out),
             }
         }
         out
     }
 
-    fn export_proofs(&self, markers: &[(EntryIx, &Entry)], out: &mut Exported) {
-        for (_, marker) in markers {
-            for [a, b] in self.authors[marker.author as usize].proofs() {
-                out.push(write_head(a, Some(b)));
-            }
+    fn export_conviction(&self, marker: &Entry, out: &mut Exported) {
+        for [a, b] in self.authors[marker.author as usize].proofs_at(self.position(marker)) {
+            out.push(write_head(a, Some(b)));
         }
     }
 
     /// The records of one frame: as proofs, or whole if that is smaller.
-    fn export_frame(&self, records: &[(EntryIx, &Entry)]) -> Bytes {
-        let state = &self.frames[records[0].1.frame as usize];
-        let count = usize::from(state.header.fields.count);
-        let indexes: Vec<u16> = records.iter().map(|(_, e)| e.index).collect();
-        let siblings: usize =
-            indexes.iter().map(|&i| merkle::siblings(usize::from(i), count)).sum();
-        let proof_len: usize =
-            records.iter().map(|(_, e)| 2 + e.bytes.len()).sum::<usize>() + 32 * siblings + 2;
-        let whole_len = state.header.fields.body_len as usize;
-        if state.live_count() == count && whole_len <= proof_len {
-            return self.export_whole(records[0].1.frame);
+    fn export_records(&self, records: &[(EntryIx, &Entry)], budget: usize, out: &mut Exported) {
+        let frame = records[0].1.frame;
+        let state = &self.frames[frame as usize];
+        let proof_len = |e: &Entry| {
+            let count = usize::from(state.header.fields.count);
+            2 + 32 * merkle::siblings(usize::from(e.index), count) + e.bytes.len()
+        };
+        let proofs_len = 2 + records.iter().map(|(_, e)| proof_len(e)).sum::<usize>();
+        if state.header.fields.body_len as usize <= proofs_len
+            && let Some(whole) = self.whole_frame(frame)
+        {
+            return out.push(whole);
         }
+        let mut rest = records;
+        while !rest.is_empty() && out.len < budget {
+            let mut len = 0;
+            let fits = |(_, e): &&(EntryIx, &Entry)| {
+                len += proof_len(e);
+                len <= MAX_BODY
+            };
+            let (now, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            out.push(self.proof(frame, now));
+            rest = later;
+        }
+        out.left_out += rest.len();
+    }
+
+    fn proof(&self, frame: u32, records: &[(EntryIx, &Entry)]) -> Bytes {
+        let state = &self.frames[frame as usize];
+        let indexes: Vec<u16> = records.iter().map(|(_, e)| e.index).collect();
         let computed = state.leaves().map(|leaves| merkle::paths(leaves, &indexes));
         let path = |i: usize| -> &[Hash] {
             match (&records[i].1.path, &computed) {
@@ -87,23 +107,38 @@ impl Store {
         write_proof(&state.header, &parts)
     }
 
-    fn export_whole(&self, frame: u32) -> Bytes {
+    /// The frame as its author sealed it, if all of it lives. Not if it would not read: an author
+    /// can lie about length and latest stamp in a frame that it spreads as proofs only.
+    fn whole_frame(&self, frame: u32) -> Option<Bytes> {
         let state = &self.frames[frame as usize];
-        let room = 1 + state.header.wire_len() + state.header.fields.body_len as usize;
+        let fields = &state.header.fields;
+        if state.live_count() != usize::from(fields.count) {
+            return None;
+        }
+        let room = 1 + state.header.wire_len() + fields.body_len as usize;
         let mut w = Writer::with_capacity(room);
         w.u8(Tag::Frame as u8);
         state.header.write(&mut w);
+        let mut latest = None;
         for entry in state.live() {
-            w.bytes(&self.entries[entry as usize].bytes);
+            let bytes = &self.entries[entry as usize].bytes;
+            latest = latest.max(Record::stored(bytes).map(|record| record.head.hlc));
+            w.bytes(bytes);
         }
-        Bytes::from(w.into_vec())
+        let reads = w.len() == room && latest == Some(fields.hlc_max);
+        reads.then(|| Bytes::from(w.into_vec()))
     }
 
-    /// The live records of a frame that somebody asks for; its head if none lives.
+    /// The live records of a frame that somebody asks for; its author's head if none lives.
     #[must_use]
     pub fn entries_of_frame(&self, wanted: &FrameRef) -> Vec<EntryIx> {
         let Some(frame) = self.find_frame(wanted) else { return Vec::new() };
-        self.frames[frame as usize].live()
+        let live = self.frames[frame as usize].live();
+        if live.is_empty() {
+            self.entry_at(&wanted.author, Slot::HEAD).into_iter().collect()
+        } else {
+            live
+        }
     }
 
     /// How an entry's frame is named to peers; `None` for convictions.

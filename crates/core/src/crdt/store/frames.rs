@@ -2,8 +2,9 @@
 //! the Merkle tree as proofs of those need.
 //!
 //! A whole frame comes with all leaves. While most of its records live, the leaves are kept (32
-//! bytes each) and paths are computed when repair asks. When only a quarter lives, each of them
-//! gets its path and the leaves go: at most 510 bytes of proof a record at 128 records a frame.
+//! bytes each) and paths are computed when repair asks. When so few live that their paths are
+//! smaller, each of them gets its path and the leaves go: with its share of the header at most 510
+//! bytes of proof a record at 128 records a frame.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::{EntryIx, Hash, Incarnation, Seq, SignedHeader, Store};
 use crate::frame::merkle;
 
 /// Headers kept of each author beside those of live records: to recognise forks.
-const NEWEST: usize = 8;
+pub(super) const NEWEST: usize = 8;
 
 pub(super) struct FrameState {
     pub(super) header: Arc<SignedHeader>,
@@ -28,7 +29,7 @@ impl FrameState {
         FrameState { header, live: Vec::new(), leaves: None, complete: false }
     }
 
-    fn key(&self) -> (Incarnation, Seq) {
+    pub(super) fn key(&self) -> (Incarnation, Seq) {
         (self.header.fields.incarnation, self.header.fields.seq_lo)
     }
 
@@ -73,19 +74,26 @@ impl FrameState {
 
     /// So few records live that their paths are smaller than all leaves.
     fn wants_paths(&self) -> bool {
-        let few = self.live.len() <= usize::from(self.header.fields.count) / 4;
-        few && !self.live.is_empty() && self.leaves.is_some()
+        let count = usize::from(self.header.fields.count);
+        let few = self.live.len() * merkle::siblings(0, count) < count;
+        few && self.leaves.is_some()
     }
 }
 
+/// Where a header stands among those kept of its author.
+pub(super) enum Place {
+    /// It is kept: this frame.
+    Kept(u32),
+    /// It proves a fork together with the header of this frame.
+    Forks(u32),
+    /// It belongs here in the list of frames.
+    Free(usize),
+}
+
 impl Store {
-    /// The place of `header` among its author's frames, made if new. `Err` holds a known header
-    /// that proves a fork together with this one.
-    pub(super) fn note_header(
-        &mut self,
-        author: u32,
-        header: &Arc<SignedHeader>,
-    ) -> Result<u32, Arc<SignedHeader>> {
+    /// Where `header` stands. Headers that are kept do not overlap, so looking at the two beside
+    /// it is enough.
+    pub(super) fn place_of(&self, author: u32, header: &SignedHeader) -> Place {
         let key = (header.fields.incarnation, header.fields.seq_lo);
         let list = &self.authors[author as usize].frames;
         let at = list.partition_point(|&f| self.frames[f as usize].key() < key);
@@ -93,12 +101,27 @@ impl Store {
         for &frame in neighbours.filter_map(|i| list.get(i)) {
             let known = &self.frames[frame as usize].header;
             if known.same_content(header) {
-                return Ok(frame);
+                return Place::Kept(frame);
             }
             if known.equivocates(header) {
-                return Err(Arc::clone(known));
+                return Place::Forks(frame);
             }
         }
+        Place::Free(at)
+    }
+
+    /// The place of `header` among its author's frames, made if new. `Err` holds a known header
+    /// that proves a fork together with this one.
+    pub(super) fn note_header(
+        &mut self,
+        author: u32,
+        header: &Arc<SignedHeader>,
+    ) -> Result<u32, Arc<SignedHeader>> {
+        let at = match self.place_of(author, header) {
+            Place::Kept(frame) => return Ok(frame),
+            Place::Forks(frame) => return Err(Arc::clone(&self.frames[frame as usize].header)),
+            Place::Free(at) => at,
+        };
         if self.frames.capacity() < 8 {
             self.frames.reserve_exact(1);
         }
@@ -145,9 +168,16 @@ impl Store {
         state.drop_live(index);
         if state.wants_paths() {
             self.write_paths(frame);
-        } else {
-            self.forget_if_dead(author, frame);
         }
+        self.forget_if_dead(author, frame);
+    }
+
+    /// Gives back what a merge reserved or brought and what its live records do not need.
+    pub(super) fn settle(&mut self, frame: u32) {
+        if self.frames[frame as usize].wants_paths() {
+            self.write_paths(frame);
+        }
+        self.frames[frame as usize].live.shrink_to_fit();
     }
 
     /// Gives each live record its path and lets the leaves go.

@@ -120,11 +120,11 @@ impl Store {
         }
     }
 
-    /// A new entry enters the tables.
+    /// A new entry enters the tables, but for the one of keys: see [`Store::link_key`].
     pub(super) fn index_new(&mut self, ix: EntryIx) {
         if self.index.is_none() {
             if self.entries.len() > BUILT_ABOVE {
-                self.build_index();
+                self.build_index(ix);
             }
             return;
         }
@@ -145,7 +145,8 @@ impl Store {
         }
     }
 
-    fn build_index(&mut self) {
+    /// Builds the tables of all entries; `newest` is linked to its key by who made it.
+    fn build_index(&mut self, newest: EntryIx) {
         let (authors, slots, keys, tree, set, dirty) = Default::default();
         self.index = Some(Box::new(Index { authors, slots, keys, tree, set, dirty }));
         for author in 0..self.authors.len() as u32 {
@@ -156,7 +157,9 @@ impl Store {
         let all: Vec<EntryIx> = self.entries.iter().map(|(ix, _)| ix as EntryIx).collect();
         for entry in all {
             self.index_new(entry);
-            self.link_key(entry);
+            if entry != newest {
+                self.link_key(entry);
+            }
         }
     }
 

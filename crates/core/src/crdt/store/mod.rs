@@ -136,7 +136,10 @@ impl Store {
         let floor = self.authors[author as usize].floor;
         let incarnation = v.header().fields.incarnation;
         self.frames[frame as usize].expect(v.leaves().len());
-        for leaf in v.leaves() {
+        let first = won.len();
+        // The newest first: what the frame itself overwrites never enters, so a frame cannot lose
+        // its last live record, and be forgotten, while it is merged.
+        for leaf in v.leaves().iter().rev() {
             let version = Version { incarnation, seq: v.seq(leaf), id: leaf.id };
             let below = (incarnation, version.seq) < floor;
             let put = entry::Put { author, frame, leaf, version, bytes: v.record_bytes(leaf) };
@@ -148,10 +151,12 @@ impl Store {
                 None => merged.stale += 1,
             }
         }
+        won[first..].reverse();
         if v.tag() == Tag::Frame {
             let ids = v.leaves().iter().map(|leaf| leaf.id);
             self.frames[frame as usize].whole_frame_came(ids, merged.won > 0);
         }
+        self.settle(frame);
     }
 
     /// Keeps the newest header as the entry HEAD and applies the floor that it signs.
@@ -161,11 +166,7 @@ impl Store {
         let id = header.id(&self.settings.mesh);
         if let Some(entry) = self.put_head(author, newest, id, &header) {
             won.push(entry);
-            let floor = header.fields.floor;
-            if floor > self.authors[author as usize].floor {
-                self.drop_below(author, floor, on);
-            }
-            self.authors[author as usize].floor = floor;
+            self.set_floor(author, header.fields.floor, on);
         }
     }
 

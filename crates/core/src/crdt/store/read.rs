@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use super::entry::{Entry, EntryIx};
+use super::frames::{NEWEST, Place};
 use super::{Family, NodeId, SignedHeader, Slot, Store};
 use crate::crdt::Contribution;
 use crate::digest::salted::salted_summary;
 use crate::digest::{Position, Prefix, Summary, Tree};
 use crate::error::Refused;
 use crate::frame::{FrameRef, Record, Sealed, Tag};
-use crate::identity::{Incarnation, Seq};
 
 /// What a replica knows of a message before it checks the signature.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,40 +54,35 @@ impl Store {
         let nothing_new = sealed.records().all(|(seq, record)| {
             let entry = self.find_slot(author, record.head.slot);
             let newest = entry.map(|ix| &self.entries[ix as usize].version);
-            newest.is_some_and(|v| (v.incarnation, v.seq) >= (fields.incarnation, seq))
+            let version = (fields.incarnation, seq);
+            version < who.floor || newest.is_some_and(|v| (v.incarnation, v.seq) >= version)
         });
-        let key = (fields.incarnation, fields.seq_lo);
-        match self.frame_at(author, key) {
-            Some(state) if *state.header == **header => {
+        match self.place_of(author, header) {
+            Place::Kept(frame) if *self.frames[frame as usize].header == **header => {
+                let state = &self.frames[frame as usize];
                 let complete = sealed.tag() == Tag::Frame && state.complete;
                 let duplicate = nothing_new || complete;
                 let known = Arc::clone(&state.header);
                 Ok(if duplicate { Known::Duplicate } else { Known::Header(known) })
             }
-            Some(_) => Ok(Known::Nothing),
-            None => {
-                // Older than every header kept: no fork can be proven with it, only old news.
-                let oldest = who.frames.first().map(|&f| &self.frames[f as usize].header.fields);
-                let old = oldest.is_some_and(|o| key < (o.incarnation, o.seq_lo));
+            // Other bytes of the same signature, or a fork.
+            Place::Kept(_) | Place::Forks(_) => Ok(Known::Nothing),
+            Place::Free(at) => {
+                // It would be merged and forgotten at once.
+                let old = at + NEWEST <= who.frames.len();
                 Ok(if old && nothing_new { Known::Duplicate } else { Known::Nothing })
             }
         }
     }
 
-    fn frame_at(&self, author: u32, key: (Incarnation, Seq)) -> Option<&super::frames::FrameState> {
-        let frames = &self.authors[author as usize].frames;
-        let key_of = |f: &u32| {
-            let fields = &self.frames[*f as usize].header.fields;
-            (fields.incarnation, fields.seq_lo)
-        };
-        let at = frames.binary_search_by_key(&key, key_of).ok()?;
-        Some(&self.frames[frames[at] as usize])
-    }
-
     pub(super) fn find_frame(&self, wanted: &FrameRef) -> Option<u32> {
         let author = self.find_author(&wanted.author)?;
-        let named = |f: &&u32| FrameRef::of(&self.frames[**f as usize].header.fields) == *wanted;
-        self.authors[author as usize].frames.iter().find(named).copied()
+        let frames = &self.authors[author as usize].frames;
+        let key_of = |f: &u32| self.frames[*f as usize].key();
+        let at = frames.binary_search_by_key(&(wanted.incarnation, wanted.seq_lo), key_of).ok()?;
+        let frame = frames[at];
+        let named = FrameRef::of(&self.frames[frame as usize].header.fields) == *wanted;
+        named.then_some(frame)
     }
 
     /// Whether the whole frame was merged before.
@@ -103,7 +98,8 @@ impl Store {
         let who = &self.authors[author as usize];
         let oldest = who.frames.first().map(|&f| &self.frames[f as usize].header.fields);
         let past = |o: &crate::frame::Header| {
-            who.frames.len() >= 8 && (wanted.incarnation, wanted.seq_lo) < (o.incarnation, o.seq_lo)
+            who.frames.len() >= NEWEST
+                && (wanted.incarnation, wanted.seq_lo) < (o.incarnation, o.seq_lo)
         };
         who.refuses(wanted.incarnation).is_some() || oldest.is_some_and(past)
     }
@@ -153,7 +149,7 @@ impl Store {
         read(&tree)
     }
 
-    fn position(&self, entry: &Entry) -> Position {
+    pub(super) fn position(&self, entry: &Entry) -> Position {
         entry.position(self.authors[entry.author as usize].salt)
     }
 

@@ -1,0 +1,84 @@
+# Everything a change must pass, and what a person needs around it. `make help` lists the targets.
+# `make test` needs Rust, a C compiler and make; what else is missing is said and skipped.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.PHONY: help test verify fmt-check clippy unit docs deny fix coverage fuzz bench
+
+CARGO ?= cargo
+# One profile and one set of flags everywhere, so that no step builds again what another built.
+LOCKED := --locked
+SECONDS_PER_TARGET ?= 60
+BENCH ?= hot_path
+BENCH_ARGS ?=
+
+help: ## This list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: fmt-check clippy unit docs deny ## Everything a change must pass.
+	@echo "make test: all passed"
+
+verify: test ## The same as test; neither ever writes into the tree.
+
+fmt-check:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+
+# The rules of the house are among these: crates/core/tests/tidy.
+unit:
+	$(CARGO) test $(LOCKED) --workspace
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps
+
+deny:
+	@if ! command -v cargo-deny >/dev/null; then \
+		echo "deny: SKIPPED, cargo-deny is not installed (cargo install cargo-deny --locked)"; \
+	elif GIT_TERMINAL_PROMPT=0 $(CARGO) deny $(LOCKED) fetch db >/dev/null 2>&1; then \
+		$(CARGO) deny $(LOCKED) check --hide-inclusion-graph; \
+	else \
+		$(CARGO) deny $(LOCKED) check --hide-inclusion-graph bans licenses sources; \
+		echo "deny: advisories SKIPPED, their database is not reachable"; \
+	fi
+
+fix: ## Format, and apply what clippy can repair.
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) fmt --all
+
+# Debian's llvm-19 and newer read the profiles of current compilers; rustup's llvm-tools do as well.
+LLVM_BIN := $(firstword $(wildcard $(foreach v,22 21 20 19,/usr/lib/llvm-$(v)/bin)))
+ifneq ($(LLVM_BIN),)
+coverage: export LLVM_COV ?= $(LLVM_BIN)/llvm-cov
+coverage: export LLVM_PROFDATA ?= $(LLVM_BIN)/llvm-profdata
+endif
+RUSTUP_LLVM := $(wildcard $(shell rustc --print sysroot 2>/dev/null)/lib/rustlib/*/bin/llvm-cov)
+
+coverage: ## Line coverage per crate.
+	@missing=; \
+	command -v cargo-llvm-cov >/dev/null || missing="cargo install cargo-llvm-cov --locked"; \
+	if [ -z "$${LLVM_COV:-}$(RUSTUP_LLVM)" ]; then \
+		missing="$${missing:+$$missing && }{ rustup component add llvm-tools || apt-get install llvm-19; }"; \
+	fi; \
+	if [ -n "$$missing" ]; then echo "coverage: missing tools; to install: $$missing"; exit 1; fi
+	$(CARGO) llvm-cov clean --profraw-only
+	$(CARGO) llvm-cov --no-report $(LOCKED) --workspace
+	@report=$$(mktemp); trap 'rm -f "$$report"' EXIT; \
+	$(CARGO) llvm-cov report --lcov --output-path "$$report"; \
+	awk -f .ci/coverage.awk "$$report"
+
+fuzz: ## Every fuzz target, SECONDS_PER_TARGET (60) each.
+	@if ! command -v cargo-fuzz >/dev/null; then \
+		echo "fuzz: cargo-fuzz is missing; to install: cargo install cargo-fuzz --locked"; exit 1; \
+	fi
+	@for target in $$($(CARGO) fuzz list); do \
+		echo "fuzz: $$target, $(SECONDS_PER_TARGET) s"; \
+		mkdir -p "fuzz/corpus/$$target" "fuzz/seeds/$$target"; \
+		$(CARGO) fuzz run -s none "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
+			-max_total_time=$(SECONDS_PER_TARGET) -print_final_stats=1; \
+	done
+
+bench: ## What a record costs (BENCH=hot_path, BENCH_ARGS=--json).
+	$(CARGO) bench $(LOCKED) -p knhk-mesh-core --bench $(BENCH) -- $(BENCH_ARGS)

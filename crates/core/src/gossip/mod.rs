@@ -1,0 +1,197 @@
+//! How updates spread. Two lanes share one set of links:
+//!
+//! ```text
+//!   eager   a new frame goes to the tree links at once          about one copy a node
+//!           duplicate -> prune the link; repaired -> graft it
+//!   rounds  every interval: my root to `fanout` random links    the guarantee
+//!           equal            nothing
+//!           mine of before   "have" -> "want" -> frames         it is only behind
+//!           unknown twice    a session over the digest tree     reconcile.rs
+//! ```
+//!
+//! The tree makes it fast and cheap, the rounds make it true: with a third of the links silent and
+//! the tree in pieces they alone meet the bounds. When roots agree the rounds back off, a change
+//! wakes them at once. (Plumtree, Leitao et al., SRDS 2007; digests before payloads, Mercier et
+//! al., arXiv 1709.00198.)
+
+pub mod convergence;
+mod eager;
+pub mod links;
+pub mod reconcile;
+mod round;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::config::{Lanes, Settings};
+use crate::crdt::Store;
+use crate::crdt::store::EntryIx;
+use crate::digest::Root;
+use crate::identity::PeerIx;
+use crate::messages::{Lane, Message, Sink};
+use crate::rng::Rng;
+use crate::telemetry::Counters;
+use crate::time::{Now, Time};
+use links::Links;
+use reconcile::Sessions;
+
+/// Roots that a node remembers of itself.
+pub const ROOTS: usize = 16;
+/// Changes remembered in order, to tell a peer that is only behind what it lacks.
+pub const RECENT: usize = 512;
+/// Doublings of the interval while nothing happens.
+const MAX_BACK_OFF: u32 = 4;
+
+/// The gossip state of one scope.
+#[derive(Debug, Default)]
+pub struct Gossip {
+    /// Links and what they said last.
+    pub links: Links,
+    roots: Vec<PastRoot>,
+    recent: Vec<Recent>,
+    /// Changes forgotten in front of `recent`.
+    forgotten: u64,
+    sessions: Option<Box<Sessions>>,
+    next_round: Time,
+    back_off: u32,
+    /// Whether anything changed since the last round.
+    changed: bool,
+}
+
+/// A root of the past: peers that name it are only behind.
+#[derive(Clone, Copy, Debug)]
+struct PastRoot {
+    root: Root,
+    /// How many changes had happened when it was taken.
+    changes: u64,
+    /// When it was seen first.
+    since: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    entry: EntryIx,
+    at: Time,
+}
+
+/// What the gossip room may touch for the length of one call.
+pub struct Scene<'a, S: Sink> {
+    /// The time of the call.
+    pub now: Now,
+    /// The node's settings.
+    pub settings: &'a Arc<Settings>,
+    /// The state.
+    pub store: &'a mut Store,
+    /// Randomness of the node.
+    pub rng: &'a mut Rng,
+    /// Counters of the node.
+    pub counters: &'a mut Counters,
+    /// The way out.
+    pub sink: &'a mut S,
+}
+
+impl<S: Sink> Scene<'_, S> {
+    fn send(&mut self, to: PeerIx, lane: Lane, message: &Message) {
+        self.sink.send(&[to], lane, message);
+    }
+
+    fn send_signed(&mut self, to: PeerIx, lane: Lane, messages: Vec<bytes::Bytes>) -> u32 {
+        let sent = messages.len() as u32;
+        for message in messages {
+            self.sink.send(&[to], lane, &Message::Signed(message));
+        }
+        self.counters.repairs += u64::from(sent);
+        sent
+    }
+}
+
+impl Gossip {
+    /// A scope without links. The first round comes at a random moment of the first interval, so
+    /// that nodes started together do not speak together.
+    pub fn new(settings: &Settings, rng: &mut Rng, now: Now) -> Self {
+        let next_round = now.mono + random_part(settings.interval, rng);
+        Gossip { next_round, ..Gossip::default() }
+    }
+
+    /// When the next timer fires.
+    #[must_use]
+    pub fn next_timeout(&self) -> Time {
+        let sessions = self.sessions.as_ref().and_then(|s| s.next_timeout());
+        sessions.map_or(self.next_round, |at| at.min(self.next_round))
+    }
+
+    /// The interval as backed off.
+    #[must_use]
+    pub fn effective_interval(&self, settings: &Settings) -> Duration {
+        settings.interval * (1 << self.back_off)
+    }
+
+    /// Entries changed: the next round comes within one interval, and peers that are behind can be
+    /// told what they lack.
+    pub fn note_changes<S: Sink>(&mut self, scene: &mut Scene<'_, S>, entries: &[EntryIx]) {
+        let at = scene.now.mono;
+        self.recent.extend(entries.iter().map(|&entry| Recent { entry, at }));
+        if self.recent.len() > 2 * RECENT {
+            let excess = self.recent.len() - RECENT;
+            self.recent.drain(..excess);
+            self.forgotten += excess as u64;
+        }
+        self.changed = true;
+        self.back_off = 0;
+        let soon = at + random_part(scene.settings.interval, scene.rng);
+        self.next_round = self.next_round.min(soon);
+    }
+
+    /// The own root now, remembered.
+    pub fn current_root(&mut self, store: &mut Store, now: Time) -> Root {
+        let root = store.root();
+        if self.roots.last().is_none_or(|last| last.root != root) {
+            if self.roots.len() == ROOTS {
+                self.roots.remove(0);
+            }
+            if self.roots.len() < 4 {
+                self.roots.reserve_exact(1);
+            }
+            let changes = self.forgotten + self.recent.len() as u64;
+            self.roots.push(PastRoot { root, changes, since: now });
+        }
+        root
+    }
+
+    /// Entries changed since `root` was the own one, newest first, without those younger than
+    /// `grace`; `None` if that is too long ago to know.
+    fn changes_since(&self, root: &Root, grace: Duration, now: Time) -> Option<Vec<EntryIx>> {
+        let past = self.roots.iter().rev().find(|past| past.root == *root)?;
+        let skip = past.changes.checked_sub(self.forgotten)? as usize;
+        let settled = |r: &&Recent| now.since(r.at) >= grace;
+        let mut entries: Vec<EntryIx> =
+            self.recent.get(skip..)?.iter().filter(settled).map(|r| r.entry).collect();
+        entries.sort_unstable();
+        entries.dedup();
+        Some(entries)
+    }
+
+    /// `entries` without those that changed so lately that the tree is still bringing them.
+    fn settled<S: Sink>(&self, scene: &Scene<'_, S>, entries: Vec<EntryIx>) -> Vec<EntryIx> {
+        let (grace, now) = (Self::grace(scene.settings), scene.now.mono);
+        let young = |r: &&Recent| now.since(r.at) < grace;
+        let mut hot: Vec<EntryIx> =
+            self.recent.iter().rev().take_while(young).map(|r| r.entry).collect();
+        hot.sort_unstable();
+        entries.into_iter().filter(|entry| hot.binary_search(entry).is_err()).collect()
+    }
+
+    /// How long the tree gets before the rounds do its work.
+    fn grace(settings: &Settings) -> Duration {
+        match settings.lanes {
+            Lanes::All => settings.interval / 2,
+            Lanes::Repair => Duration::ZERO,
+        }
+    }
+}
+
+/// A uniform part of `whole`.
+fn random_part(whole: Duration, rng: &mut Rng) -> Duration {
+    let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(((u128::from(rng.next_u64()) * u128::from(nanos)) >> 64) as u64)
+}

@@ -1,0 +1,378 @@
+//! Sessions: two nodes whose roots differ for reasons that neither knows find the records that
+//! only one of them has.
+//!
+//! ```text
+//!   A                                   B
+//!   | step 0  digests of 16 sixteenths  |
+//!   |---------------------------------->|  compares with its own
+//!   |  step 1  unequal ones, one deeper |  few items: lists them;
+//!   |<----------------------------------|  none here: asks; none there: sends
+//!   |  ...                              |
+//!   |---------------------------------->|  step n: nothing left = the end
+//! ```
+//!
+//! Whatever the other side says, a session ends: at most 8 steps, digests one nibble deeper each
+//! step, at most 256 KiB of them, 4 MiB of records, 10 s; one session a link, 8 a node. What did
+//! not fit is found by the next one. When all digests of step 0 agree although the roots differ,
+//! somebody chose records whose digests cancel out: the answer recounts under a fresh salt.
+
+use core::time::Duration;
+
+use super::{Gossip, Scene};
+use crate::crdt::store::EntryIx;
+use crate::digest::{Position, Prefix, Summary};
+use crate::error::Refused;
+use crate::frame::Class;
+use crate::identity::PeerIx;
+use crate::messages::{Lane, Message, Range, RangeContent, Ranges, Sink};
+use crate::telemetry::Event;
+use crate::time::Time;
+
+/// Steps of a session, both sides together.
+pub const MAX_STEPS: u8 = 8;
+/// Bytes of digests and item lists that one side sends in a session.
+pub const MAX_DIGEST_BYTES: usize = 256 * 1024;
+/// Bytes of records that one side sends in a session.
+pub const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
+/// Sessions of a node at a time.
+pub const MAX_SESSIONS: usize = 8;
+/// Longest life of a session.
+pub const MAX_AGE: Duration = Duration::from_secs(10);
+/// A session that makes no progress so long is over.
+const STALLED: Duration = Duration::from_secs(2);
+/// Items of a range that are listed instead of divided.
+const LISTED: u32 = 32;
+
+/// The sessions of a node.
+#[derive(Debug, Default)]
+pub(super) struct Sessions(Vec<Session>);
+
+#[derive(Debug)]
+struct Session {
+    peer: PeerIx,
+    id: u32,
+    /// This node started it.
+    mine: bool,
+    /// The step that the peer has to send next.
+    expects: u8,
+    /// Step at which the counting began: 0, or where the salt came in.
+    base: u8,
+    salt: u64,
+    digest_bytes: usize,
+    record_bytes: usize,
+    sent: u32,
+    started: Time,
+    progress: Time,
+}
+
+impl Session {
+    fn over(&self, now: Time) -> bool {
+        now.since(self.started) >= MAX_AGE || now.since(self.progress) >= STALLED
+    }
+}
+
+impl Sessions {
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        self.0.iter().map(|s| (s.started + MAX_AGE).min(s.progress + STALLED)).min()
+    }
+
+    pub(super) fn expire(&mut self, now: Time) {
+        self.0.retain(|s| !s.over(now));
+    }
+
+    fn with(&self, peer: PeerIx) -> Option<usize> {
+        self.0.iter().position(|s| s.peer == peer)
+    }
+}
+
+/// What one step says to the peer.
+#[derive(Default)]
+struct Reply {
+    ranges: Vec<Range>,
+    send: Vec<EntryIx>,
+    bytes: usize,
+}
+
+impl Reply {
+    /// Adds a range if the message has room for it.
+    fn add(&mut self, prefix: Prefix, content: RangeContent) {
+        let len = 10
+            + match &content {
+                RangeContent::Branches(_) => 16 * 20,
+                RangeContent::Items { items, .. } => 3 + 16 * items.len(),
+            };
+        if self.ranges.len() < Ranges::MAX_RANGES && self.bytes + len <= Ranges::MAX_LEN - 64 {
+            self.bytes += len;
+            self.ranges.push(Range { prefix, content });
+        }
+    }
+}
+
+impl Gossip {
+    /// Starts a session with `peer`; false if one runs or too many do.
+    pub(super) fn start_session<S: Sink>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        peer: PeerIx,
+    ) -> bool {
+        let sessions = self.sessions.get_or_insert_default();
+        sessions.expire(scene.now.mono);
+        if sessions.with(peer).is_some() || sessions.0.len() >= MAX_SESSIONS {
+            return false;
+        }
+        let id = scene.rng.next_u64() as u32;
+        let children = scene.store.children(Prefix::ROOT, 0);
+        let content = RangeContent::Branches(Box::new(children));
+        let mut reply = Reply::default();
+        reply.add(Prefix::ROOT, content);
+        sessions.0.push(Session {
+            peer,
+            id,
+            mine: true,
+            expects: 1,
+            base: 0,
+            salt: 0,
+            digest_bytes: reply.bytes,
+            record_bytes: 0,
+            sent: 0,
+            started: scene.now.mono,
+            progress: scene.now.mono,
+        });
+        scene.counters.sessions += 1;
+        let (session, ranges) = (id, reply.ranges);
+        let first = Ranges { class: Class::Cell, session, step: 0, salt: 0, ranges };
+        scene.send(peer, Lane::Bulk, &Message::Ranges(first));
+        true
+    }
+
+    /// One step of the peer.
+    ///
+    /// # Errors
+    /// [`Refused::Session`] if it is out of bounds; the session is over then.
+    pub fn on_ranges<S: Sink>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        from: PeerIx,
+        theirs: &Ranges,
+    ) -> Result<(), Refused> {
+        let Some(at) = self.admit(scene, from, theirs)? else { return Ok(()) };
+        if theirs.ranges.is_empty() {
+            self.end_session(scene, at);
+            return Ok(());
+        }
+        let session = &self.sessions.get_or_insert_default().0[at];
+        let in_bounds = in_bounds(session, theirs);
+        if !in_bounds {
+            self.end_session(scene, at);
+            return Err(Refused::Session);
+        }
+        let mut reply = Reply::default();
+        let mut salt = theirs.salt;
+        for range in &theirs.ranges {
+            answer_range(scene, salt, range, &mut reply);
+        }
+        if theirs.step == 0 && reply.ranges.is_empty() && reply.send.is_empty() {
+            salt = self.recount(scene, from, &mut reply);
+        }
+        self.respond(scene, at, theirs, salt, reply);
+        Ok(())
+    }
+
+    /// The session that the message belongs to; `None` if it is to be passed over.
+    fn admit<S: Sink>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        from: PeerIx,
+        theirs: &Ranges,
+    ) -> Result<Option<usize>, Refused> {
+        let now = scene.now.mono;
+        let sessions = self.sessions.get_or_insert_default();
+        sessions.expire(now);
+        let running = sessions.with(from);
+        if theirs.step > 0 {
+            let fits = |at: &usize| {
+                let s = &sessions.0[*at];
+                s.id == theirs.session && s.expects == theirs.step
+            };
+            // A step of a session that is over here is late, not wrong.
+            let Some(at) = running else { return Ok(None) };
+            return if fits(&at) { Ok(Some(at)) } else { Ok(None) };
+        }
+        if let Some(at) = running {
+            // Both started: the greater id goes on. A peer that starts anew gave up its old one.
+            let keep_mine = sessions.0[at].mine && sessions.0[at].id > theirs.session;
+            if keep_mine {
+                return Ok(None);
+            }
+            sessions.0.swap_remove(at);
+        }
+        if sessions.0.len() >= MAX_SESSIONS || theirs.salt != 0 {
+            return Ok(None);
+        }
+        let (id, started, progress) = (theirs.session, now, now);
+        let (mine, expects, base, salt) = (false, 0, 0, 0);
+        let (digest_bytes, record_bytes, sent) = (0, 0, 0);
+        sessions.0.push(Session {
+            peer: from,
+            id,
+            mine,
+            expects,
+            base,
+            salt,
+            digest_bytes,
+            record_bytes,
+            sent,
+            started,
+            progress,
+        });
+        Ok(Some(sessions.0.len() - 1))
+    }
+
+    /// The tree sees no difference and the roots do: digests of the same records under a salt
+    /// that did not exist when they were made.
+    fn recount<S: Sink>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        peer: PeerIx,
+        reply: &mut Reply,
+    ) -> u64 {
+        let mine = super::links::tag(&self.current_root(scene.store, scene.now.mono));
+        let tick = super::convergence::tick(scene.now.mono, scene.settings);
+        let theirs = self.links.get(peer).and_then(|l| l.heard_within(u16::MAX / 2, tick));
+        if theirs.is_none_or(|tag| tag == mine) {
+            return 0;
+        }
+        let salt = scene.rng.next_u64() | 1;
+        let children = scene.store.children(Prefix::ROOT, salt);
+        reply.add(Prefix::ROOT, RangeContent::Branches(Box::new(children)));
+        salt
+    }
+
+    fn respond<S: Sink>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        at: usize,
+        theirs: &Ranges,
+        salt: u64,
+        reply: Reply,
+    ) {
+        let send = self.settled(scene, reply.send);
+        let session = &mut self.sessions.get_or_insert_default().0[at];
+        let peer = session.peer;
+        session.progress = scene.now.mono;
+        if salt != session.salt {
+            // Counting starts anew with the message that brings the salt: theirs or this one.
+            session.base = theirs.step + u8::from(theirs.salt != salt);
+            session.salt = salt;
+        }
+        let budget = MAX_RECORD_BYTES - session.record_bytes;
+        let repair = scene.store.export(&send, budget);
+        session.record_bytes = (session.record_bytes + repair.len).min(MAX_RECORD_BYTES);
+        session.sent += scene.send_signed(peer, Lane::Bulk, repair.messages);
+        let step = theirs.step + 1;
+        let ends = step >= MAX_STEPS || session.digest_bytes + reply.bytes > MAX_DIGEST_BYTES;
+        let ranges = if ends { Vec::new() } else { reply.ranges };
+        session.digest_bytes += reply.bytes;
+        session.expects = step + 1;
+        let over = ranges.is_empty();
+        let (class, session) = (theirs.class, theirs.session);
+        let message = Message::Ranges(Ranges { class, session, step, salt, ranges });
+        scene.send(peer, Lane::Bulk, &message);
+        if over {
+            self.end_session(scene, at);
+        }
+    }
+
+    fn end_session<S: Sink>(&mut self, scene: &mut Scene<'_, S>, at: usize) {
+        let session = self.sessions.get_or_insert_default().0.swap_remove(at);
+        if let Some(link) = self.links.get_mut(session.peer) {
+            link.unequal = 0;
+        }
+        let steps = u32::from(session.expects);
+        scene.sink.emit(Event::Session { steps, sent: session.sent });
+    }
+
+    /// A link ended, and its session with it.
+    pub fn forget_session(&mut self, peer: PeerIx) {
+        if let Some(sessions) = &mut self.sessions {
+            sessions.0.retain(|s| s.peer != peer);
+        }
+    }
+}
+
+/// Digests deepen by one nibble a step, the salt is chosen once and by the answering side.
+fn in_bounds(session: &Session, theirs: &Ranges) -> bool {
+    let fresh_salt = session.mine && theirs.step == 1 && session.salt == 0;
+    let base = if fresh_salt && theirs.salt != 0 { theirs.step } else { session.base };
+    let salt_ok = theirs.salt == session.salt || fresh_salt;
+    let depth = theirs.step - base;
+    let deep_enough = |range: &Range| match range.content {
+        RangeContent::Branches(_) => range.prefix.depth() == depth,
+        RangeContent::Items { .. } => range.prefix.depth() + 1 >= depth,
+    };
+    theirs.step < MAX_STEPS && salt_ok && theirs.ranges.iter().all(deep_enough)
+}
+
+fn answer_range<S: Sink>(scene: &mut Scene<'_, S>, salt: u64, range: &Range, reply: &mut Reply) {
+    match &range.content {
+        RangeContent::Branches(theirs) => {
+            let mine = scene.store.children(range.prefix, salt);
+            for (nibble, (mine, theirs)) in mine.iter().zip(theirs.iter()).enumerate() {
+                let child = range.prefix.child(nibble as u8);
+                if let Some(child) = child.filter(|_| mine != theirs) {
+                    answer_branch(scene, salt, child, mine, theirs, reply);
+                }
+            }
+        }
+        RangeContent::Items { answer, items } => {
+            answer_items(scene, range.prefix, items, *answer, reply);
+        }
+    }
+}
+
+fn answer_branch<S: Sink>(
+    scene: &mut Scene<'_, S>,
+    salt: u64,
+    child: Prefix,
+    mine: &Summary,
+    theirs: &Summary,
+    reply: &mut Reply,
+) {
+    if theirs.count == 0 {
+        reply.send.extend(scene.store.items(child).into_iter().map(|(_, _, entry)| entry));
+    } else if mine.count <= LISTED || child.depth() == Prefix::MAX_DEPTH {
+        reply.add(child, RangeContent::Items { answer: true, items: listed(scene, child) });
+    } else {
+        let children = scene.store.children(child, salt);
+        reply.add(child, RangeContent::Branches(Box::new(children)));
+    }
+}
+
+fn listed<S: Sink>(scene: &mut Scene<'_, S>, prefix: Prefix) -> Vec<(Position, u64)> {
+    let items = scene.store.items(prefix);
+    items.into_iter().take(Ranges::MAX_ITEMS).map(|(at, tag, _)| (at, tag)).collect()
+}
+
+/// Sends what the peer's list lacks, and answers with the own list if it has what is not here.
+fn answer_items<S: Sink>(
+    scene: &mut Scene<'_, S>,
+    prefix: Prefix,
+    theirs: &[(Position, u64)],
+    answer: bool,
+    reply: &mut Reply,
+) {
+    let mine = scene.store.items(prefix);
+    // A full list may have been cut: nothing is known behind its end.
+    let known_to = if theirs.len() == Ranges::MAX_ITEMS { theirs.last().copied() } else { None };
+    let lacks = |(at, tag, _): &&(Position, u64, EntryIx)| {
+        known_to.is_none_or(|end| (*at, *tag) <= end) && theirs.binary_search(&(*at, *tag)).is_err()
+    };
+    reply.send.extend(mine.iter().filter(lacks).map(|(_, _, entry)| *entry));
+    let has = |item: &(Position, u64)| {
+        mine.binary_search_by_key(item, |(at, tag, _)| (*at, *tag)).is_ok()
+    };
+    if answer && !theirs.iter().all(has) {
+        let items = mine.iter().take(Ranges::MAX_ITEMS).map(|(at, tag, _)| (*at, *tag)).collect();
+        reply.add(prefix, RangeContent::Items { answer: false, items });
+    }
+}

@@ -1,0 +1,105 @@
+//! One round: the own root to `fanout` random links. What comes back decides the rest.
+
+use super::{Gossip, MAX_BACK_OFF, Scene, convergence};
+use crate::crdt::store::EntryIx;
+use crate::frame::{Class, FrameRef};
+use crate::identity::PeerIx;
+use crate::messages::{Digest, Lane, MAX_REFS, Message, Sink};
+use crate::telemetry::Event;
+
+/// Unequal digests in a row after which a session starts.
+const PATIENCE: u8 = 2;
+/// One round in so many may go to distrusted peers, or nobody would ever recover.
+const PROBE_EVERY: u32 = 16;
+
+impl Gossip {
+    /// Runs what is due.
+    pub fn on_timeout<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
+        if let Some(sessions) = &mut self.sessions {
+            sessions.expire(scene.now.mono);
+        }
+        if scene.now.mono >= self.next_round {
+            self.round(scene);
+        }
+    }
+
+    fn round<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
+        let agree = !self.changed && self.is_converged(scene);
+        self.back_off = if agree { (self.back_off + 1).min(MAX_BACK_OFF) } else { 0 };
+        self.changed = false;
+        let whole = self.effective_interval(scene.settings);
+        // A tenth of jitter keeps nodes from falling into step.
+        self.next_round = scene.now.mono + whole - super::random_part(whole / 10, scene.rng);
+        self.forget_old_roots_of_links(scene);
+
+        let probe = scene.rng.below(PROBE_EVERY) == 0;
+        let chosen = self.links.iter().filter(|link| probe || !link.distrusted());
+        let peers: Vec<PeerIx> = chosen.map(|link| link.peer).collect();
+        let mut to = Vec::with_capacity(scene.settings.fanout);
+        scene.rng.sample(&peers, scene.settings.fanout, &mut to);
+        scene.counters.rounds += 1;
+        if !to.is_empty() {
+            let digest = self.digest(scene, false);
+            scene.sink.send(&to, Lane::Digest, &Message::Digest(digest));
+        }
+        scene.sink.emit(Event::Round { links: to.len() as u32 });
+    }
+
+    fn digest<S: Sink>(&mut self, scene: &mut Scene<'_, S>, reply: bool) -> Digest {
+        let root = self.current_root(scene.store, scene.now.mono);
+        let count = scene.store.len() as u32;
+        Digest { class: Class::Cell, reply, root, count, wall: scene.now.wall }
+    }
+
+    /// A link came up: both sides say what they have.
+    pub fn greet<S: Sink>(&mut self, scene: &mut Scene<'_, S>, peer: PeerIx) {
+        let digest = self.digest(scene, false);
+        scene.send(peer, Lane::Digest, &Message::Digest(digest));
+    }
+
+    /// A peer says what it has.
+    pub fn on_digest<S: Sink>(&mut self, scene: &mut Scene<'_, S>, from: PeerIx, theirs: &Digest) {
+        scene.counters.digests += 1;
+        let mine = self.current_root(scene.store, scene.now.mono);
+        let tick = convergence::tick(scene.now.mono, scene.settings);
+        let Some(link) = self.links.get_mut(from) else { return };
+        let first = !link.ever_heard();
+        link.hear(&theirs.root, tick);
+        if theirs.root == mine {
+            link.unequal = 0;
+            return;
+        }
+        let grace = Self::grace(scene.settings);
+        if let Some(lacking) = self.changes_since(&theirs.root, grace, scene.now.mono) {
+            self.offer(scene, from, &lacking);
+            return;
+        }
+        let Some(link) = self.links.get_mut(from) else { return };
+        link.unequal = link.unequal.saturating_add(1);
+        let patience = if first && link.chosen() { 1 } else { PATIENCE };
+        if link.unequal >= patience && self.start_session(scene, from) {
+            return;
+        }
+        if !theirs.reply {
+            let digest = self.digest(scene, true);
+            scene.send(from, Lane::Digest, &Message::Digest(digest));
+        }
+    }
+
+    /// Tells a peer that is behind which frames it lacks; what has no frame is sent.
+    fn offer<S: Sink>(&mut self, scene: &mut Scene<'_, S>, to: PeerIx, lacking: &[EntryIx]) {
+        let mut refs: Vec<FrameRef> =
+            lacking.iter().filter_map(|&entry| scene.store.frame_ref(entry)).collect();
+        refs.sort_unstable_by_key(|r| (r.author, r.incarnation, r.seq_lo, r.tag));
+        refs.dedup();
+        for part in refs.chunks(MAX_REFS) {
+            scene.send(to, Lane::Control, &Message::Have(part.to_vec()));
+        }
+        let markers: Vec<EntryIx> =
+            lacking.iter().filter(|&&e| scene.store.frame_ref(e).is_none()).copied().collect();
+        if !markers.is_empty() {
+            let repair = scene.store.export(&markers, super::eager::MAX_REPAIR);
+            scene.send_signed(to, Lane::Bulk, repair.messages);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! A node: composes the rooms, and is the only one that knows them all. It is driven from outside
+//! (shell, simulator, test): inputs go in with the time, effects come out of the sink.
+//!
+//! ```text
+//!   packet   check --Job--> verify --Verified--> handle -> store.merge -> digest -> push, changed
+//!   write    handle(Write) -> draft -> frame -> store.merge -> push, persist -> Persisted -> done
+//!   timer    next_timeout -> handle(Timeout) -> rounds, links, held frames, recovery
+//! ```
+//!
+//! ```text
+//!   Starting --incarnation on disk--> Ready --leave--> Left
+//!   Recovering --own records from 3 peers--> Starting
+//! ```
+
+mod intake;
+mod links;
+mod recovery;
+mod views;
+mod writer;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::config::Settings;
+use crate::crdt::Store;
+use crate::digest::Root;
+use crate::error::Refused;
+use crate::frame::{Class, Job, Sealed, verify};
+use crate::gossip::Gossip;
+use crate::identity::{Incarnation, NodeId, PeerIx, Signer};
+use crate::membership::{self, Membership};
+use crate::messages::{Input, Message, Sink};
+use crate::peer_registry::{Directory, PeerRegistry};
+use crate::rng::Rng;
+use crate::security;
+pub use crate::security::Checked;
+use crate::telemetry::Counters;
+use crate::time::{Now, Time};
+use intake::Held;
+use recovery::Recovery;
+pub use views::{LinkKind, PeerStatus, Status};
+use writer::Writer;
+
+/// What the shell took back from disk.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Restored {
+    /// The highest incarnation that was ever persisted; `None` if there was no disk state.
+    pub incarnation: Option<Incarnation>,
+    /// Own records as persisted; each is verified again.
+    pub records: Vec<Bytes>,
+    /// The key was made in this start: there is nothing to take back from peers.
+    pub new_key: bool,
+}
+
+/// How far a node is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Its own state was lost: it is taking it back from peers; writes wait.
+    Recovering,
+    /// Its incarnation is on the way to the disk; writes wait.
+    Starting,
+    /// Writes are sent.
+    Ready,
+    /// It said goodbye.
+    Left,
+}
+
+/// The protocol of one node as a state machine.
+pub struct Node {
+    settings: Arc<Settings>,
+    signer: Box<dyn Signer + Send>,
+    store: Store,
+    registry: PeerRegistry,
+    gossip: Gossip,
+    membership: Membership,
+    writer: Option<Box<Writer>>,
+    recovery: Option<Box<Recovery>>,
+    held: Vec<Held>,
+    counters: Box<Counters>,
+    rng: Rng,
+    phase: Phase,
+}
+
+impl Node {
+    /// A node with what it has from disk. Call [`Node::handle`] with [`Input::Timeout`] at once.
+    /// `seed` fixes every choice that it will make.
+    #[must_use]
+    pub fn new(
+        settings: Arc<Settings>,
+        signer: Box<dyn Signer + Send>,
+        restored: Restored,
+        seed: u64,
+        now: Now,
+    ) -> Self {
+        let me = signer.node_id();
+        let registry = PeerRegistry::new(me, (&**settings).into());
+        let mut node = Self::with_registry(settings, signer, registry, seed, now);
+        let has_state = restored.incarnation.is_some();
+        for bytes in &restored.records {
+            node.restore(bytes);
+        }
+        let last = restored.incarnation.max(node.store.head(&me).map(|h| h.fields.incarnation));
+        node.writer = Some(Box::new(Writer::new(&node.store, &me, last, now.wall)));
+        node.phase = Phase::Starting;
+        if !has_state && !restored.new_key {
+            node.phase = Phase::Recovering;
+            node.recovery = Some(Box::default());
+        }
+        node
+    }
+
+    /// A node over a directory that many nodes of one simulator share. It announces nothing about
+    /// itself and holds nothing of its own until it writes.
+    #[must_use]
+    pub fn over_snapshot(
+        settings: Arc<Settings>,
+        signer: Box<dyn Signer + Send>,
+        directory: Arc<Directory>,
+        seed: u64,
+        now: Now,
+    ) -> Self {
+        let registry = PeerRegistry::from_snapshot(directory, signer.node_id());
+        Self::with_registry(settings, signer, registry, seed, now)
+    }
+
+    fn with_registry(
+        settings: Arc<Settings>,
+        signer: Box<dyn Signer + Send>,
+        registry: PeerRegistry,
+        seed: u64,
+        now: Now,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        Node {
+            store: Store::new(Arc::clone(&settings), Class::Cell, rng.next_u64()),
+            gossip: Gossip::new(&settings, &mut rng, now),
+            membership: Membership::default(),
+            writer: None,
+            recovery: None,
+            held: Vec::new(),
+            counters: Box::default(),
+            phase: Phase::Ready,
+            settings,
+            signer,
+            registry,
+            rng,
+        }
+    }
+
+    fn restore(&mut self, bytes: &Bytes) {
+        let sealed = Sealed::read(bytes, &self.settings.genesis.limits);
+        match sealed.and_then(|sealed| verify(Job::new(sealed, self.settings.mesh))) {
+            Ok(verified) => {
+                self.store.merge(&verified, &mut Vec::new(), &mut |_, _| ());
+            }
+            Err(why) => self.counters.refuse(why),
+        }
+    }
+
+    /// The gate for signed messages: cheap, and without effect. `via` is the link it came on.
+    #[must_use]
+    pub fn check(&self, now: Now, via: PeerIx, bytes: &Bytes) -> Checked {
+        if self.gossip.links.get(via).is_none() {
+            return Checked::Refused(Refused::UnknownPeer);
+        }
+        security::check(&self.settings, &self.store, now.wall, bytes)
+    }
+
+    /// Something happened. Never fails and never blocks.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, sink: &mut impl Sink) {
+        match input {
+            Input::Verified(via, lane, message) => {
+                self.on_verified(now, via, lane, message, sink);
+            }
+            Input::Duplicate(via, lane, bytes) => self.on_duplicate(now, via, lane, bytes, sink),
+            Input::Refused(via, why) => self.on_refused(via, why, sink),
+            Input::Control(via, message) => self.on_control(now, via, message, sink),
+            Input::Write(id, agent, op) => self.on_write(now, id, agent, op, sink),
+            Input::Persisted(id, result) => self.on_persisted(now, id, &result, sink),
+            Input::Congested(..) => self.counters.congested += 1,
+            Input::LinkUp { node, chosen } => self.on_link_up(now, node, chosen, sink),
+            Input::LinkDown(peer) => self.on_link_down(now, peer),
+            Input::DialFailed(node) => self.on_dial_failed(now, &node),
+            Input::Rtt(peer, rtt) => {
+                self.registry.observe_rtt(peer, rtt);
+            }
+            Input::Leave => self.on_leave(now, sink),
+            Input::Timeout => self.on_timeout(now, sink),
+        }
+    }
+
+    fn on_control(&mut self, now: Now, via: PeerIx, message: &Message, sink: &mut impl Sink) {
+        if self.gossip.links.get(via).is_none() {
+            self.counters.refuse(Refused::UnknownPeer);
+            return;
+        }
+        let (gossip, mut scene) = self.gossip_scene(now, sink);
+        match message {
+            Message::Digest(digest) => gossip.on_digest(&mut scene, via, digest),
+            Message::Have(refs) => gossip.on_have(&mut scene, via, refs),
+            Message::Want(refs) => gossip.on_want(&mut scene, via, refs),
+            Message::Prune => gossip.on_prune(via),
+            Message::Ranges(ranges) => {
+                if let Err(why) = gossip.on_ranges(&mut scene, via, ranges) {
+                    self.on_refused(via, why, sink);
+                }
+            }
+            Message::Recover => self.on_recover(via, sink),
+            Message::Recovered(sent) => self.on_recovered(now, via, *sent, sink),
+            Message::Signed(_) => self.on_refused(via, Refused::Malformed, sink),
+        }
+    }
+
+    /// When to call [`Node::handle`] with [`Input::Timeout`] next.
+    #[must_use]
+    pub fn next_timeout(&self) -> Time {
+        let writer = self.writer.as_ref().and_then(|w| w.next_timeout(self.phase));
+        let recovery = self.recovery.as_ref().and_then(|r| r.next_timeout());
+        let held = self.held.iter().map(Held::due).min();
+        let rooms = self.gossip.next_timeout().min(self.membership.next_timeout());
+        [writer, recovery, held].into_iter().flatten().fold(rooms, Time::min)
+    }
+
+    fn on_timeout(&mut self, now: Now, sink: &mut impl Sink) {
+        self.release_held(now, sink);
+        self.recover_or_wait(now, sink);
+        self.write_timeout(now, sink);
+        let (gossip, mut scene) = self.gossip_scene(now, sink);
+        gossip.on_timeout(&mut scene);
+        let (membership, mut scene) = self.membership_scene(now, sink);
+        membership.on_timeout(&mut scene);
+    }
+
+    /// What the gossip room needs, borrowed apart from it.
+    fn gossip_scene<'a, S: Sink>(
+        &'a mut self,
+        now: Now,
+        sink: &'a mut S,
+    ) -> (&'a mut Gossip, crate::gossip::Scene<'a, S>) {
+        let Node { settings, store, rng, counters, gossip, .. } = self;
+        (gossip, crate::gossip::Scene { now, settings, store, rng, counters, sink })
+    }
+
+    fn membership_scene<'a, S: Sink>(
+        &'a mut self,
+        now: Now,
+        sink: &'a mut S,
+    ) -> (&'a mut Membership, membership::Scene<'a, S>) {
+        let Node { settings, registry, gossip, rng, membership, .. } = self;
+        let members = registry.members().saturating_sub(1);
+        let wanted = settings.wanted_links().min(members);
+        (membership, membership::Scene { now: now.mono, wanted, registry, gossip, rng, sink })
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.signer.node_id()
+    }
+
+    /// The index of a node that has a link or is a member.
+    #[must_use]
+    pub fn peer(&self, node: &NodeId) -> Option<PeerIx> {
+        self.registry.by_id(node)
+    }
+
+    /// The peers as this node sees them.
+    #[must_use]
+    pub const fn registry(&self) -> &PeerRegistry {
+        &self.registry
+    }
+
+    /// The peers, for the operations of the specification that change them.
+    pub const fn registry_mut(&mut self) -> &mut PeerRegistry {
+        &mut self.registry
+    }
+
+    /// The settings it runs under.
+    #[must_use]
+    pub const fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// The replicated state.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The root over the whole state: equal roots are equal states.
+    pub fn root(&mut self) -> Root {
+        self.store.root()
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Makes room for exactly this many links.
+    pub fn reserve_links(&mut self, links: usize) {
+        self.gossip.links.reserve(links);
+    }
+}

@@ -1,0 +1,140 @@
+//! A key without its state: the own records are taken back from peers before the first write, so
+//! that no counter starts anew and no incarnation is used twice. Three peers must have sent all
+//! they hold; fewer if no more answer within 5 s. Without any peer it waits.
+
+use core::time::Duration;
+
+use super::{Node, Now, Phase};
+use crate::frame::{Sealed, Verified};
+use crate::identity::PeerIx;
+use crate::messages::{Lane, Message, Sink};
+use crate::telemetry::Event;
+use crate::time::Time;
+
+/// Peers that have to answer.
+const ENOUGH: usize = 3;
+/// How long more than one is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most bytes of own records that a peer is sent.
+const MAX_OWN: usize = 4 * 1024 * 1024;
+
+#[derive(Default)]
+pub(super) struct Recovery {
+    asked: Vec<Asked>,
+    done: Vec<PeerIx>,
+    records: u32,
+    first_link: Option<Time>,
+}
+
+struct Asked {
+    peer: PeerIx,
+    came: u32,
+    /// How many it said that it sent.
+    sent: Option<u32>,
+}
+
+impl Recovery {
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        Some(self.first_link? + PATIENCE).filter(|_| !self.done.is_empty())
+    }
+
+    pub(super) fn forget(&mut self, peer: PeerIx) {
+        self.asked.retain(|asked| asked.peer != peer);
+    }
+
+    fn came(&mut self, peer: PeerIx) {
+        if let Some(asked) = self.asked.iter_mut().find(|asked| asked.peer == peer) {
+            asked.came += 1;
+            self.records += 1;
+        }
+    }
+
+    /// Moves the peers of which everything came.
+    fn settle(&mut self) {
+        let complete = |asked: &Asked| asked.sent.is_some_and(|sent| asked.came >= sent);
+        self.done.extend(self.asked.iter().filter(|a| complete(a)).map(|a| a.peer));
+        self.asked.retain(|asked| !complete(asked));
+    }
+
+    fn enough(&self, now: Time) -> bool {
+        let waited = self.first_link.is_some_and(|first| now.since(first) >= PATIENCE);
+        self.done.len() >= ENOUGH || (waited && !self.done.is_empty())
+    }
+}
+
+impl Node {
+    /// A link came up while the own state is missing.
+    pub(super) fn ask_for_own(&mut self, now: Now, peer: PeerIx) {
+        if let Some(recovery) = &mut self.recovery {
+            recovery.first_link.get_or_insert(now.mono);
+            recovery.asked.push(Asked { peer, came: 0, sent: None });
+        }
+    }
+
+    /// A peer lost its state: it gets what is here of it.
+    pub(super) fn on_recover(&mut self, from: PeerIx, sink: &mut impl Sink) {
+        let Some(peer) = self.registry.get(from) else { return };
+        let own = self.store.export(&self.store.entries_by(&peer.id), MAX_OWN);
+        let sent = own.messages.len() as u32;
+        for message in own.messages {
+            sink.send(&[from], Lane::Bulk, &Message::Signed(message));
+        }
+        sink.send(&[from], Lane::Bulk, &Message::Recovered(sent));
+    }
+
+    pub(super) fn on_recovered(&mut self, now: Now, from: PeerIx, sent: u32, sink: &mut impl Sink) {
+        if let Some(recovery) = &mut self.recovery
+            && let Some(asked) = recovery.asked.iter_mut().find(|asked| asked.peer == from)
+        {
+            asked.sent = Some(sent);
+            self.recover_or_wait(now, sink);
+        }
+    }
+
+    /// A message of the own author came in: it may be one of those asked for.
+    pub(super) fn own_record_came(&mut self, via: PeerIx, message: &Verified) {
+        if let Some(recovery) = &mut self.recovery {
+            recovery.came(via);
+        }
+        let fields = &message.header().fields;
+        if let Some(writer) = &mut self.writer
+            && writer.is_overtaken(fields.incarnation, fields.seq_end())
+        {
+            writer.start_above(&self.store, &fields.author, fields.incarnation);
+            if self.phase == Phase::Ready {
+                self.phase = Phase::Starting;
+            }
+        }
+    }
+
+    pub(super) fn count_recovered(&mut self, via: PeerIx, bytes: &bytes::Bytes) {
+        if self.recovery.is_none() {
+            return;
+        }
+        let me = self.id();
+        let sealed = Sealed::read(bytes, &self.settings.genesis.limits);
+        if sealed.is_ok_and(|sealed| sealed.header().fields.author == me)
+            && let Some(recovery) = &mut self.recovery
+        {
+            recovery.came(via);
+        }
+    }
+
+    /// Ends the recovery when enough peers answered.
+    pub(super) fn recover_or_wait(&mut self, now: Now, sink: &mut impl Sink) {
+        let Some(recovery) = &mut self.recovery else { return };
+        recovery.settle();
+        if !recovery.enough(now.mono) {
+            return;
+        }
+        let (peers, records) = (recovery.done.len() as u32, recovery.records);
+        self.recovery = None;
+        self.phase = Phase::Starting;
+        let (me, store) = (self.id(), &self.store);
+        if let Some(writer) = &mut self.writer {
+            let last = store.head(&me).map(|head| head.fields.incarnation);
+            writer.start_above(store, &me, last.unwrap_or_default());
+        }
+        sink.emit(Event::Recovered { peers, records });
+    }
+}

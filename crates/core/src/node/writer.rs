@@ -1,0 +1,390 @@
+//! The own records: drafts become records, records frames, frames travel at once and are
+//! acknowledged when the disk has them.
+//!
+//! A frame leaves at once unless one left less than 2 ms ago; then at 2 ms, or when it is full.
+//! Records that wait for their frame are seen by the drafts behind them.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{Node, NodeId, Now, Phase};
+use crate::crdt::{Clock, Contribution, Family, Key, Op, Store, draft, key_of};
+use crate::error::{StoreFault, WriteError};
+use crate::frame::{Chain, Class, Hash, Kind, Record, RecordHead, Slot, Verified, merkle};
+use crate::frame::{seal, write_proof};
+use crate::identity::{AgentNo, Incarnation, Limits, Seq};
+use crate::membership::Member;
+use crate::messages::sink::{OwnRecord, PersistId, WriteId};
+use crate::messages::{Persist, Receipt, Sink};
+use crate::time::{Hlc, Time, WallMs};
+
+/// Writes that wait at most, for recovery or for the disk.
+pub(super) const MAX_WAITING: usize = 1_024;
+/// Time that a second frame waits behind the first.
+const COALESCE: Duration = Duration::from_millis(2);
+/// A slot whose record is deleted or expired is used again after this long.
+const REUSE_AFTER_MS: u64 = 3_600_000;
+
+pub(super) struct Writer {
+    chain: Chain,
+    pub(super) clock: Clock,
+    pending: Vec<Pending>,
+    last_frame: Option<Time>,
+    /// Writes that came before the node was ready.
+    waiting: VecDeque<(WriteId, AgentNo, Op)>,
+    /// Frames on their way to the disk, oldest first.
+    storing: VecDeque<Storing>,
+    next_persist: u64,
+    /// The incarnation is on its way to the disk.
+    announced: bool,
+    next_slot: u16,
+}
+
+/// A record without a frame.
+struct Pending {
+    slot: Slot,
+    bytes: Vec<u8>,
+    /// Nobody waits for the node's own member record.
+    write: Option<(WriteId, Key)>,
+    hlc: Hlc,
+}
+
+struct Storing {
+    id: PersistId,
+    writes: Vec<(WriteId, Receipt)>,
+}
+
+impl Writer {
+    pub(super) fn new(store: &Store, me: &NodeId, last: Option<Incarnation>, wall: WallMs) -> Self {
+        let incarnation = Incarnation::after(last, wall);
+        let mut writer = Writer {
+            chain: Chain::start(Class::Cell, incarnation, Default::default()),
+            clock: Clock::default(),
+            pending: Vec::new(),
+            last_frame: None,
+            waiting: VecDeque::new(),
+            storing: VecDeque::new(),
+            next_persist: 0,
+            announced: false,
+            next_slot: Slot::FIRST_FREE.0,
+        };
+        writer.adopt(store, me);
+        writer
+    }
+
+    /// Takes floor and clock over from the newest own header.
+    fn adopt(&mut self, store: &Store, me: &NodeId) {
+        if let Some(head) = store.head(me) {
+            self.chain.floor = self.chain.floor.max(head.fields.floor);
+            self.clock = Clock::after(self.clock.last().max(head.fields.hlc_max));
+        }
+    }
+
+    /// Somebody holds own records that this process did not write.
+    pub(super) fn is_overtaken(&self, incarnation: Incarnation, seq_end: Seq) -> bool {
+        (incarnation, seq_end) > (self.chain.incarnation, self.chain.next)
+    }
+
+    /// Starts a new incarnation above `last`; records that wait go with it.
+    pub(super) fn start_above(&mut self, store: &Store, me: &NodeId, last: Incarnation) {
+        let next = Incarnation(self.chain.incarnation.0.max(last.0.saturating_add(1)));
+        if next != self.chain.incarnation {
+            self.chain = Chain::start(Class::Cell, next, self.chain.floor);
+            self.announced = false;
+        }
+        self.adopt(store, me);
+    }
+
+    pub(super) const fn incarnation(&self) -> Incarnation {
+        self.chain.incarnation
+    }
+
+    pub(super) fn next_timeout(&self, phase: Phase) -> Option<Time> {
+        match phase {
+            Phase::Starting if !self.announced => Some(Time::ZERO),
+            Phase::Ready | Phase::Left if !self.pending.is_empty() => {
+                Some(self.last_frame.map_or(Time::ZERO, |last| last + COALESCE))
+            }
+            _ => None,
+        }
+    }
+
+    fn next_persist_id(&mut self) -> PersistId {
+        self.next_persist += 1;
+        PersistId(self.next_persist)
+    }
+
+    fn in_flight(&self) -> usize {
+        let storing: usize = self.storing.iter().map(|s| s.writes.len()).sum();
+        storing + self.pending.len() + self.waiting.len()
+    }
+
+    /// The records of `key` as if those that wait were in their slots already.
+    fn contributions<'a>(
+        &'a self,
+        store: &'a Store,
+        me: NodeId,
+        key: &Key,
+    ) -> Vec<Contribution<'a>> {
+        let families =
+            [Family::Lww, Family::Multi, Family::Counter, Family::Set, Family::Max, Family::Min];
+        let mut all: Vec<Contribution<'a>> =
+            families.iter().flat_map(|f| store.contributions(*f, key.as_bytes())).collect();
+        let superseded = |c: &Contribution<'_>| {
+            c.author == me && self.pending.iter().any(|p| p.slot == c.record.head.slot)
+        };
+        all.retain(|c| !superseded(c));
+        for (i, p) in self.pending.iter().enumerate() {
+            let newest = !self.pending[i + 1..].iter().any(|later| later.slot == p.slot);
+            if let Some(record) = Record::stored(&p.bytes).filter(|_| newest)
+                && key_of(record.head.kind, record.payload).is_some_and(|k| k.1 == key.as_bytes())
+            {
+                let (incarnation, seq) = (self.chain.incarnation, self.chain.next);
+                all.push(Contribution { author: me, incarnation, seq, id: [0xff; 32], record });
+            }
+        }
+        all
+    }
+
+    /// A slot that holds nothing any more.
+    fn free_slot(
+        &mut self,
+        store: &Store,
+        me: &NodeId,
+        limits: &Limits,
+        wall: WallMs,
+    ) -> Result<Slot, WriteError> {
+        let span = limits.max_slots - Slot::FIRST_FREE.0;
+        for reuse in [false, true] {
+            for step in 0..span {
+                let offset = (self.next_slot - Slot::FIRST_FREE.0 + step) % span;
+                let slot = Slot(Slot::FIRST_FREE.0 + offset);
+                let taken = self.pending.iter().any(|p| p.slot == slot);
+                let free = match store.record(me, slot) {
+                    None => true,
+                    Some(record) => reuse && reusable(store, &record, wall),
+                };
+                if free && !taken {
+                    self.next_slot = Slot::FIRST_FREE.0 + (offset + 1) % span;
+                    return Ok(slot);
+                }
+            }
+        }
+        Err(WriteError::QuotaExceeded { max: usize::from(span) })
+    }
+}
+
+/// A deleted or expired record whose slot may be used for another key: an hour old, and nobody
+/// else has a record of the key that would rise again.
+fn reusable(store: &Store, own: &Contribution<'_>, wall: WallMs) -> bool {
+    let head = &own.record.head;
+    let old = head.hlc.wall().0.saturating_add(REUSE_AFTER_MS) < wall.0;
+    let gone = head.tombstone || own.record.expired(WallMs(wall.0.saturating_sub(REUSE_AFTER_MS)));
+    old && gone
+        && key_of(head.kind, own.record.payload)
+            .is_some_and(|(family, key)| store.contributions(family, key).len() == 1)
+}
+
+impl Node {
+    pub(super) fn on_write(
+        &mut self,
+        now: Now,
+        id: WriteId,
+        agent: AgentNo,
+        op: &Op,
+        sink: &mut impl Sink,
+    ) {
+        let (me, wall) = (self.id(), now.wall);
+        let writer =
+            self.writer.get_or_insert_with(|| Box::new(Writer::new(&self.store, &me, None, wall)));
+        if self.phase == Phase::Left {
+            sink.done(id, Err(WriteError::Left));
+        } else if writer.in_flight() >= MAX_WAITING {
+            sink.done(id, Err(WriteError::Busy { waiting: writer.in_flight() }));
+        } else if self.phase != Phase::Ready {
+            writer.waiting.push_back((id, agent, op.clone()));
+        } else if let Err(why) = self.write(now, id, agent, op, sink) {
+            sink.done(id, Err(why));
+        }
+    }
+
+    fn write(
+        &mut self,
+        now: Now,
+        id: WriteId,
+        agent: AgentNo,
+        op: &Op,
+        sink: &mut impl Sink,
+    ) -> Result<(), WriteError> {
+        let me = self.id();
+        let Node { writer: Some(writer), store, settings, .. } = self else { return Ok(()) };
+        let limits = &settings.genesis.limits;
+        let mut clock = writer.clock.clone();
+        let drafted = {
+            let contributions = writer.contributions(store, me, op.key());
+            draft(op, me, &contributions, limits, &mut clock, now.wall)?
+        };
+        writer.clock = clock;
+        let Some(draft) = drafted else {
+            let (incarnation, hlc) = (writer.chain.incarnation, writer.clock.last());
+            let receipt = Receipt { key: op.key().clone(), incarnation, seq: None, hlc };
+            sink.done(id, Ok(receipt));
+            return Ok(());
+        };
+        let slot = match draft.replaces {
+            Some(slot) => slot,
+            None => writer.free_slot(store, &me, limits, now.wall)?,
+        };
+        let head = RecordHead {
+            tombstone: draft.tombstone,
+            agent,
+            ttl_ds: draft.ttl_ds,
+            ..RecordHead::new(slot, draft.kind, draft.hlc)
+        };
+        let write = Some((id, op.key().clone()));
+        let bytes = head.encode(&draft.payload);
+        writer.pending.push(Pending { slot, bytes, write, hlc: draft.hlc });
+        self.flush_if_due(now, sink);
+        Ok(())
+    }
+
+    pub(super) fn write_timeout(&mut self, now: Now, sink: &mut impl Sink) {
+        let phase = self.phase;
+        let Some(writer) = &mut self.writer else { return };
+        if phase == Phase::Starting && !writer.announced {
+            writer.announced = true;
+            let (id, incarnation) = (writer.next_persist_id(), writer.chain.incarnation);
+            writer.storing.push_back(Storing { id, writes: Vec::new() });
+            sink.persist(Persist { id, incarnation, records: Vec::new() });
+        }
+        self.flush_if_due(now, sink);
+    }
+
+    fn flush_if_due(&mut self, now: Now, sink: &mut impl Sink) {
+        let batch = self.settings.batch_size;
+        let Some(writer) = &self.writer else { return };
+        let quiet = writer.last_frame.is_none_or(|last| now.mono.since(last) >= COALESCE);
+        let due = quiet || writer.pending.len() >= batch;
+        let may = matches!(self.phase, Phase::Ready | Phase::Left);
+        if may && due && !writer.pending.is_empty() {
+            self.flush(now, sink);
+        }
+    }
+
+    /// Seals what waits into a frame and sends it.
+    fn flush(&mut self, now: Now, sink: &mut impl Sink) {
+        let Some(writer) = &mut self.writer else { return };
+        let batch = self.settings.batch_size.min(writer.pending.len());
+        let pending: Vec<Pending> = writer.pending.drain(..batch).collect();
+        writer.last_frame = Some(now.mono);
+        let (mut records, mut writes) = (Vec::new(), Vec::new());
+        for (seq, p) in (writer.chain.next.0..).zip(pending) {
+            let (incarnation, seq) = (writer.chain.incarnation, Some(Seq(seq)));
+            if let Some((id, key)) = p.write {
+                writes.push((id, Receipt { key, incarnation, seq, hlc: p.hlc }));
+            }
+            records.push(p.bytes);
+        }
+        let frame = seal(&mut writer.chain, &records, &[], &self.settings.mesh, &*self.signer);
+        let (id, incarnation) = (writer.next_persist_id(), writer.chain.incarnation);
+        writer.storing.push_back(Storing { id, writes });
+
+        let mut won = Vec::new();
+        self.store.merge(&frame, &mut won, &mut |f, key| sink.changed(f, key));
+        let me = self.id();
+        let (gossip, mut scene) = self.gossip_scene(now, sink);
+        gossip.push(&mut scene, &frame, None);
+        self.after_merge(now, &me, &won, frame.header().fields.hlc_max, sink);
+        sink.persist(Persist { id, incarnation, records: own_records(&frame) });
+    }
+
+    pub(super) fn on_persisted(
+        &mut self,
+        now: Now,
+        id: PersistId,
+        result: &Result<(), StoreFault>,
+        sink: &mut impl Sink,
+    ) {
+        let Some(writer) = &mut self.writer else { return };
+        while writer.storing.front().is_some_and(|s| s.id <= id) {
+            let Some(stored) = writer.storing.pop_front() else { break };
+            for (write, receipt) in stored.writes {
+                let outcome = result.clone().map(|()| receipt).map_err(WriteError::NotStored);
+                sink.done(write, outcome);
+            }
+        }
+        let started = writer.announced && self.phase == Phase::Starting;
+        if !started || !writer.storing.is_empty() {
+            return;
+        }
+        if result.is_err() {
+            // Without its incarnation on disk the node must not sign: ask again.
+            writer.announced = false;
+            return;
+        }
+        self.phase = Phase::Ready;
+        self.announce(now, false, sink);
+        self.write_waiting(now, sink);
+    }
+
+    fn write_waiting(&mut self, now: Now, sink: &mut impl Sink) {
+        let waiting = self.writer.as_mut().map(|w| core::mem::take(&mut w.waiting));
+        for (id, agent, op) in waiting.into_iter().flatten() {
+            if let Err(why) = self.write(now, id, agent, &op, sink) {
+                sink.done(id, Err(why));
+            }
+        }
+    }
+
+    /// Writes the own member record.
+    fn announce(&mut self, now: Now, left: bool, sink: &mut impl Sink) {
+        let config = &self.settings;
+        let member = Member {
+            left,
+            wire_version: crate::WIRE_VERSION,
+            region: config.region.clone(),
+            zone: config.zone.clone(),
+            addresses: config.addresses.clone(),
+        };
+        let Some(writer) = &mut self.writer else { return };
+        let hlc = writer.clock.stamp(now.wall, Hlc::default());
+        let head = RecordHead::new(Slot::MEMBER, Kind::MEMBER, hlc);
+        let bytes = head.encode(&member.encode());
+        writer.pending.push(Pending { slot: Slot::MEMBER, bytes, write: None, hlc });
+        self.flush_if_due(now, sink);
+    }
+
+    /// Says goodbye; writes that wait for a frame go with it.
+    pub(super) fn on_leave(&mut self, now: Now, sink: &mut impl Sink) {
+        if self.phase == Phase::Ready {
+            self.announce(now, true, sink);
+            while self.writer.as_ref().is_some_and(|w| !w.pending.is_empty()) {
+                self.flush(now, sink);
+            }
+        }
+        let waiting = self.writer.as_mut().map(|w| core::mem::take(&mut w.waiting));
+        for (id, ..) in waiting.into_iter().flatten() {
+            sink.done(id, Err(WriteError::Left));
+        }
+        self.phase = Phase::Left;
+    }
+}
+
+/// The records of an own frame as proofs, the newest of each slot.
+fn own_records(frame: &Verified) -> Vec<OwnRecord> {
+    let leaves = frame.leaves();
+    let ids: Vec<Hash> = leaves.iter().map(|leaf| leaf.id).collect();
+    let indexes: Vec<u16> = leaves.iter().map(|leaf| leaf.index).collect();
+    let paths = merkle::paths(&ids, &indexes);
+    let mut records: Vec<OwnRecord> = Vec::with_capacity(leaves.len());
+    for (leaf, path) in leaves.iter().zip(&paths) {
+        let bytes = frame.record_bytes(leaf);
+        let slot = Slot(u16::from_le_bytes([bytes[0], bytes[1]]));
+        let proof: Bytes = write_proof(frame.header(), &[(leaf.index, path, bytes)]);
+        records.retain(|older| older.slot != slot);
+        records.push(OwnRecord { slot, bytes: proof });
+    }
+    records
+}
