@@ -88,9 +88,10 @@ impl Index {
         }
     }
 
-    /// Works all changes into the digests.
+    /// Works all changes into the digests: first into the tree, where the time goes into waiting
+    /// for memory and the walks of many changes overlap, then into the lattice hash.
     fn flush(&mut self, entries: &mut Slab<Entry>, authors: &[Author]) {
-        for (ix, old) in self.dirty.drain(..) {
+        for &(ix, old) in &self.dirty {
             let e = &mut entries[ix as usize];
             e.dirty = false;
             let new = &e.version.id;
@@ -102,7 +103,9 @@ impl Index {
                     assert!(found, "the tree holds what the digest was told");
                 }
             }
-            self.set.replace(old.as_ref(), Some(new));
+        }
+        for (ix, old) in self.dirty.drain(..) {
+            self.set.replace(old.as_ref(), Some(&entries[ix as usize].version.id));
         }
         self.set.grow(entries.iter().map(|(_, e)| &e.version.id));
     }
