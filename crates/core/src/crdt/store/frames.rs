@@ -51,6 +51,12 @@ impl FrameState {
         self.live.reserve_exact(records);
     }
 
+    /// Bytes reserved for the list of live records.
+    #[cfg(test)]
+    pub(super) fn reserved(&self) -> usize {
+        self.live.capacity() * size_of::<(u16, EntryIx)>()
+    }
+
     pub(super) fn add(&mut self, index: u16, entry: EntryIx) {
         match self.live.binary_search_by_key(&index, |l| l.0) {
             Ok(at) => self.live[at].1 = entry,
@@ -61,6 +67,9 @@ impl FrameState {
     pub(super) fn drop_live(&mut self, index: u16) {
         if let Ok(at) = self.live.binary_search_by_key(&index, |l| l.0) {
             self.live.remove(at);
+            if 4 * self.live.len() <= self.live.capacity() {
+                self.live.shrink_to_fit();
+            }
         }
     }
 

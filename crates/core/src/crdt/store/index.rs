@@ -14,8 +14,8 @@ use crate::rng::mix;
 
 /// Entries above which the index is built.
 const BUILT_ABOVE: usize = 16;
-/// Changes that wait at most.
-const MAX_DIRTY: usize = 4_096;
+/// Changes that wait at most between two merges.
+pub(super) const MAX_DIRTY: usize = 4_096;
 
 pub(super) struct Index {
     authors: HashTable<u32>,
@@ -58,6 +58,12 @@ fn entry_key_hash(entry: &Entry, seed: u64) -> u64 {
 }
 
 impl Index {
+    /// Changes that wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.dirty.len()
+    }
+
     pub(super) fn find_author(&self, id: &NodeId, authors: &[Author], seed: u64) -> Option<u32> {
         self.authors.find(author_hash(id, seed), |&a| authors[a as usize].id == *id).copied()
     }
@@ -143,7 +149,11 @@ impl Store {
             };
             index.slots.insert_unique(hash(&ix), ix, hash);
         }
-        if index.dirty.len() >= MAX_DIRTY {
+    }
+
+    /// Works the changes in if too many wait. After each merge, which makes a few hundred at most.
+    pub(super) fn bound_changes(&mut self) {
+        if self.index.as_ref().is_some_and(|index| index.dirty.len() >= MAX_DIRTY) {
             self.flush();
         }
     }

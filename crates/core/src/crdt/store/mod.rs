@@ -114,6 +114,7 @@ impl Store {
                 self.merge_records(v, author, frame, &mut merged, won, on);
                 self.advance_head(author, won, on);
                 self.trim_frames(author, frame);
+                self.bound_changes();
             }
             Err(known) => {
                 let incarnation = fields.incarnation;

@@ -92,7 +92,8 @@ impl Store {
             || self.author_is_past(wanted)
     }
 
-    /// Whether a frame is older than what is kept, or its author convicted: not worth asking for.
+    /// Whether a frame is older than what is kept, begins below the floor, or its author is convicted:
+    /// not worth asking for; repair brings what may live of it.
     fn author_is_past(&self, wanted: &FrameRef) -> bool {
         let Some(author) = self.find_author(&wanted.author) else { return false };
         let who = &self.authors[author as usize];
@@ -101,7 +102,8 @@ impl Store {
             who.frames.len() >= NEWEST
                 && (wanted.incarnation, wanted.seq_lo) < (o.incarnation, o.seq_lo)
         };
-        who.refuses(wanted.incarnation).is_some() || oldest.is_some_and(past)
+        let floored = (wanted.incarnation, wanted.seq_lo) < who.floor;
+        floored || who.refuses(wanted.incarnation).is_some() || oldest.is_some_and(past)
     }
 
     /// The author's newest header.

@@ -1,1 +1,0 @@
-//! The store against a model.
