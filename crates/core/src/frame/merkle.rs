@@ -1,7 +1,7 @@
 //! Merkle trees as in RFC 9162 section 2.1, over SHA-256. Leaves are hashed with a leading 0,
 //! inner nodes with a leading 1; a node without a sibling rises unchanged.
 
-use sha2::{Digest as _, Sha256};
+use super::sha::sha256;
 
 /// A hash of a leaf or of an inner node.
 pub type Hash = [u8; 32];
@@ -10,11 +10,9 @@ pub type Hash = [u8; 32];
 pub const MAX_PATH: usize = 8;
 
 fn parent(left: &Hash, right: &Hash) -> Hash {
-    let mut input = [0u8; 65];
-    input[0] = 1;
-    input[1..33].copy_from_slice(left);
-    input[33..].copy_from_slice(right);
-    Sha256::digest(input).into()
+    let mut head = [1u8; 33];
+    head[1..].copy_from_slice(left);
+    sha256(&head, right)
 }
 
 /// Every node over `leaves`, level by level: the leaves first, the root last. At most twice as many
@@ -116,6 +114,7 @@ pub fn root_over(leaf: Hash, index: usize, count: usize, path: &[Hash]) -> Optio
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use sha2::{Digest as _, Sha256};
 
     fn leaves(n: usize) -> Vec<Hash> {
         (0..n).map(|i| Sha256::digest([0, i as u8, (i >> 8) as u8]).into()).collect()
