@@ -46,7 +46,7 @@ impl LtHash {
     /// Takes `id` in. The caller knows that it is not a member yet.
     pub fn add(&mut self, id: &Id) {
         self.count += 1;
-        self.apply(id, u16::wrapping_add);
+        self.apply(&expand(id), u16::wrapping_add);
     }
 
     /// Takes `id` out. The caller knows that it is a member: the hash cannot tell.
@@ -56,7 +56,7 @@ impl LtHash {
     pub fn remove(&mut self, id: &Id) {
         assert!(self.count > 0, "nothing can leave an empty set");
         self.count -= 1;
-        self.apply(id, u16::wrapping_sub);
+        self.apply(&expand(id), u16::wrapping_sub);
     }
 
     /// Number of members.
@@ -81,14 +81,18 @@ impl LtHash {
         Root(hash.finalize().into())
     }
 
-    #[inline]
-    fn apply(&mut self, id: &Id, op: impl Fn(u16, u16) -> u16) {
-        let mut stream = [0; BYTES];
-        ChaCha8::new(id.into(), &EXPAND.into()).apply_keystream(&mut stream);
+    fn apply(&mut self, stream: &[u8; BYTES], op: impl Fn(u16, u16) -> u16) {
         for (lane, bytes) in self.lanes.iter_mut().zip(stream.as_chunks::<2>().0) {
             *lane = op(*lane, u16::from_le_bytes(*bytes));
         }
     }
+}
+
+#[inline]
+fn expand(id: &Id) -> [u8; BYTES] {
+    let mut stream = [0; BYTES];
+    ChaCha8::new(id.into(), &EXPAND.into()).apply_keystream(&mut stream);
+    stream
 }
 
 impl<'a> FromIterator<&'a Id> for LtHash {

@@ -32,7 +32,7 @@ use crate::config::Settings;
 use crate::crdt::Family;
 use crate::digest::Root;
 use crate::error::Refused;
-use crate::frame::{Class, Hash, SignedHeader, Slot, Tag, Verified};
+use crate::frame::{Class, Hash, SignedHeader, Slot, Verified};
 use crate::identity::{Incarnation, NodeId, Seq};
 use author::Author;
 pub use entry::EntryIx;

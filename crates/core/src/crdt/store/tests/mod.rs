@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::crdt::value::{Body, Payload};
 use crate::digest::{Position, Prefix, Summary};
 use crate::frame::{
-    Chain, Extension, Job, Kind, RecordHead, Sealed, merkle, seal, verify, write_head,
+    Chain, Extension, Job, Kind, RecordHead, Sealed, Tag, merkle, seal, verify, write_head,
 };
 use crate::identity::{Genesis, Keypair, Limits, Signer as _};
 use crate::time::{Hlc, WallMs};
