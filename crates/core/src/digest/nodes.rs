@@ -143,18 +143,6 @@ impl Nodes {
         Some(entry.item)
     }
 
-    pub(super) fn contains(&self, at: Position, tag: u128) -> bool {
-        let (mut link, mut depth) = (Link::node(ROOT), 0);
-        while let Target::Node(node) = link.target() {
-            link = self.nodes[node].links[usize::from(at.nibble(depth))];
-            depth += 1;
-        }
-        match link.target() {
-            Target::Bucket(i) => self.buckets[i].search(at, tag).is_ok(),
-            Target::Nothing | Target::Node(_) => false,
-        }
-    }
-
     pub(super) fn replace(&mut self, at: Position, old: u128, new: u128) -> bool {
         let path = self.path(at);
         let Target::Bucket(i) = path.end.target() else { return false };

@@ -75,15 +75,6 @@ impl Tree {
         Some(item)
     }
 
-    /// Whether `id` is at `at`.
-    #[must_use]
-    pub fn contains(&self, at: Position, id: &Id) -> bool {
-        match &self.0 {
-            Shape::Flat(bucket) => bucket.search(at, tag(id)).is_ok(),
-            Shape::Deep(nodes) => nodes.contains(at, tag(id)),
-        }
-    }
-
     /// Puts the id `new` in the place of `old`, with the same position and handle. False, and
     /// nothing changed, if `old` is not there.
     pub fn replace(&mut self, at: Position, old: &Id, new: &Id) -> bool {
@@ -157,7 +148,7 @@ impl Bucket {
     }
 
     /// Where `(at, tag)` is, or belongs.
-    pub(super) fn search(&self, at: Position, tag: u128) -> Result<usize, usize> {
+    fn search(&self, at: Position, tag: u128) -> Result<usize, usize> {
         let i = self.0.partition_point(|e| (e.at, e.tag) < (at, tag));
         match self.0.get(i) {
             Some(e) if e.at == at && e.tag == tag => Ok(i),

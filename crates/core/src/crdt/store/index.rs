@@ -94,25 +94,23 @@ impl Index {
         }
     }
 
-    /// Works all changes into the digests.
+    /// Works all changes into the digests: first into the tree, then into the lattice hash.
     fn flush(&mut self, entries: &mut Slab<Entry>, authors: &[Author]) {
-        let at = |e: &Entry| e.position(authors[e.author as usize].salt);
-        // Nothing is written here, so the processor waits for the memory of many walks at once.
-        let holds = |(ix, old): &(EntryIx, Option<Hash>)| {
-            old.as_ref().is_none_or(|old| self.tree.contains(at(&entries[*ix as usize]), old))
-        };
-        assert!(self.dirty.iter().all(holds), "the tree holds what the digest was told");
-        for (ix, old) in self.dirty.drain(..) {
-            let e = &mut entries[ix as usize];
+        for (ix, old) in &self.dirty {
+            let e = &mut entries[*ix as usize];
             e.dirty = false;
             let new = &e.version.id;
-            match &old {
-                None => self.tree.insert(at(e), new, ix),
+            let at = e.position(authors[e.author as usize].salt);
+            match old {
+                None => self.tree.insert(at, new, *ix),
                 Some(old) => {
-                    self.tree.replace(at(e), old, new);
+                    let found = self.tree.replace(at, old, new);
+                    assert!(found, "the tree holds what the digest was told");
                 }
             }
-            self.set.replace(old.as_ref(), Some(new));
+        }
+        for (ix, old) in self.dirty.drain(..) {
+            self.set.replace(old.as_ref(), Some(&entries[ix as usize].version.id));
         }
         self.set.grow(entries.iter().map(|(_, e)| &e.version.id));
     }
