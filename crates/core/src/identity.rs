@@ -121,10 +121,11 @@ pub struct Incarnation(pub u64);
 
 impl Incarnation {
     /// The lowest incarnation that a process started at `wall` may take when the highest known
-    /// before is `last`: seconds since 1970 shifted by 24 bits, and above `last` in any case.
+    /// before is `last`: seconds since 1970 shifted by 24 bits, with their fraction in those bits,
+    /// and above `last` in any case.
     #[must_use]
     pub fn after(last: Option<Incarnation>, wall: crate::time::WallMs) -> Self {
-        let by_clock = (wall.0 / 1_000) << 24;
+        let by_clock = u64::try_from((u128::from(wall.0) << 24) / 1_000).unwrap_or(u64::MAX);
         Incarnation(last.map_or(by_clock, |last| by_clock.max(last.0.saturating_add(1))))
     }
 }
@@ -375,7 +376,10 @@ mod tests {
         let first = Incarnation::after(None, now);
         let second = Incarnation::after(Some(first), WallMs(5));
         assert!(second > first);
-        assert!(Incarnation::after(Some(first), WallMs(now.0 + 1_000)).0 > first.0 + 1);
+        let a_second_later = Incarnation::after(Some(first), WallMs(now.0 + 1_000));
+        assert_eq!(a_second_later.0, first.0 + (1 << 24));
+        // A key that lost its state twice within a second must not use one incarnation twice.
+        assert!(Incarnation::after(None, WallMs(now.0 + 1)) > first);
     }
 
     #[test]
