@@ -20,9 +20,9 @@ use crate::rng::Rng;
 use crate::time::Time;
 
 /// Dials under way at a time.
-const MAX_DIALS: usize = 6;
-/// A dial without an answer so long has failed.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_DIALS: usize = 3;
+/// A dial of which the driver never told the end has failed after this long.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the links are looked after when nothing happens.
 const CARE: Duration = Duration::from_millis(500);
 /// How often one chosen link is replaced by another.

@@ -13,12 +13,29 @@ fn main() {
         let members: usize = (0..n).map(|i| world.node(i).registry().members()).sum();
         let agrees = world.agrees();
         if step % 10 == 9 || (agrees && members == n * n) {
-            let c = |f: fn(&knhk_mesh_core::telemetry::Counters) -> u64| (0..n).map(|i| f(world.node(i).counters())).sum::<u64>() / n as u64;
+            let c = |f: fn(&knhk_mesh_core::telemetry::Counters) -> u64| {
+                (0..n).map(|i| f(world.node(i).counters())).sum::<u64>() / n as u64
+            };
             println!(
                 "{:?} members {} agree {agrees} per node: merged {} stale {} dup {} copies {} fwd {} rounds {} digests {} sessions {} repairs {}",
-                world.now().0 / 1_000_000, members / n, c(|c| c.merged.into()), c(|c| c.stale.into()), c(|c| c.duplicates.into()), c(|c| c.copies.into()), c(|c| c.forwarded.into()), c(|c| c.rounds.into()), c(|c| c.digests.into()), c(|c| c.sessions.into()), c(|c| c.repairs.into())
+                world.now().0 / 1_000_000,
+                members / n,
+                c(|c| c.merged.into()),
+                c(|c| c.stale.into()),
+                c(|c| c.duplicates.into()),
+                c(|c| c.copies.into()),
+                c(|c| c.forwarded.into()),
+                c(|c| c.rounds.into()),
+                c(|c| c.digests.into()),
+                c(|c| c.sessions.into()),
+                c(|c| c.repairs.into())
             );
         }
-        if agrees && members == n * n { last += 1; if last > 3 { break; } }
+        if agrees && members == n * n {
+            last += 1;
+            if last > 3 {
+                break;
+            }
+        }
     }
 }

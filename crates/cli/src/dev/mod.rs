@@ -198,6 +198,26 @@ async fn live(swarm: &Swarm, deadline: Instant) -> Result<(), Failure> {
 
 async fn how_far(swarm: &Swarm) -> String {
     let wanted = swarm.nodes.len();
+    let mut tot = [0u64; 9];
+    for node in swarm.nodes.iter().step_by(20) {
+        if let Ok(s) = swarm::status(node).await {
+            let c = &s.node.counters;
+            for (t, v) in tot.iter_mut().zip([
+                c.merged as u64,
+                c.stale as u64,
+                c.duplicates as u64,
+                c.repairs as u64,
+                c.sessions as u64,
+                c.digests as u64,
+                c.rounds as u64,
+                s.node.links as u64,
+                c.refused_total(),
+            ]) {
+                *t += v;
+            }
+        }
+    }
+    eprintln!("merged stale dup repairs sessions digests rounds links refused: {tot:?}");
     let mut joined = 0;
     for node in &swarm.nodes {
         let members = swarm::status(node).await.map_or(0, |status| status.node.members);

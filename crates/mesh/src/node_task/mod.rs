@@ -139,19 +139,21 @@ impl NodeTask {
                 biased;
                 Some(event) = self.events.recv() => left -= self.event(event).min(left),
                 Some(answer) = self.answers.recv() => self.stored(answer),
-                command = self.commands.recv(), if room => match command {
-                    None => return End::Abandoned,
-                    Some(Command::Stop { leave, reply }) => {
-                        if leave {
-                            self.input(Input::Leave);
-                        }
-                        return End::Asked(reply);
+                command = self.commands.recv(), if room => {
+                    if let Some(end) = self.command(command) {
+                        return end;
                     }
-                    Some(command) => self.command(command),
-                },
+                }
                 () = &mut timer => {}
             }
             self.ready_events(&mut left);
+            // A flood of events must not keep the application waiting.
+            if left == 0 && room && !self.commands.is_empty() {
+                let command = self.commands.recv().await;
+                if let Some(end) = self.command(command) {
+                    return end;
+                }
+            }
             if Instant::now() >= next_look {
                 next_look = Instant::now() + self.look_around();
             }
@@ -249,19 +251,27 @@ impl NodeTask {
         }
     }
 
-    fn command(&mut self, command: Command) {
+    /// Carries a command out; answers if it was the last one.
+    fn command(&mut self, command: Option<Command>) -> Option<End> {
         match command {
-            Command::Write { op, agent, reply } => {
+            None => return Some(End::Abandoned),
+            Some(Command::Stop { leave, reply }) => {
+                if leave {
+                    self.input(Input::Leave);
+                }
+                return Some(End::Asked(reply));
+            }
+            Some(Command::Write { op, agent, reply }) => {
                 let id = self.effects.expect_reply(reply);
                 self.input(Input::Write(id, agent, &op));
             }
-            Command::Ask(question) => {
+            Some(Command::Ask(question)) => {
                 let now = self.clock.now();
                 let (node, effects, clock) = (&mut self.node, &mut self.effects, &self.clock);
                 question(&mut Asked { node, effects, now, clock });
             }
-            Command::Stop { .. } => {}
         }
+        None
     }
 
     fn stored(&mut self, (id, result): Answer) {
