@@ -89,17 +89,19 @@ impl Store {
         let entry = match self.find_slot(put.author, slot) {
             Some(entry) if put.version <= self.entries[entry as usize].version => return None,
             Some(entry) => {
+                // Before it leaves its old frame: if that is this one, it must not look dead.
+                self.frames[put.frame as usize].add(put.leaf.index, entry);
                 self.supersede(entry, put, on);
                 entry
             }
             None => {
                 let entry = self.add_entry(Self::fresh(put, slot));
                 self.link_key(entry);
+                self.frames[put.frame as usize].add(put.leaf.index, entry);
                 entry
             }
         };
         self.root = None;
-        self.frames[put.frame as usize].add(put.leaf.index, entry);
         if let Some((family, key)) = self.entries[entry as usize].key() {
             on(family, key);
         }
