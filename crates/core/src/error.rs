@@ -151,6 +151,9 @@ pub enum WriteError {
     /// The node has left the mesh.
     #[error("the node has left the mesh")]
     Left,
+    /// Others can prove that the node's key signed three forks: nobody takes anything of it.
+    #[error("the node's key signed forks: it needs a new key")]
+    Convicted,
     /// The own disk did not take the record. It is in memory and was sent, and peers may have it.
     #[error("not stored: {0}")]
     NotStored(StoreFault),

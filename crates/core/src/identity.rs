@@ -6,7 +6,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use data_encoding::{BASE32_NOPAD, Specification};
-use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey, Verifier as _, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
 use crate::codec::Writer;
@@ -63,6 +63,45 @@ fn decode_base32(text: &str) -> Option<[u8; 32]> {
     bytes.try_into().ok()
 }
 
+/// The points of small order, as ed25519 encodes them: no honest signature holds one.
+const SMALL_ORDER: [[u8; 32]; 8] = {
+    const fn point(first: u8, middle: u8, last: u8) -> [u8; 32] {
+        let mut bytes = [middle; 32];
+        (bytes[0], bytes[31]) = (first, last);
+        bytes
+    }
+    const fn signed(mut point: [u8; 32]) -> [u8; 32] {
+        point[31] |= 0x80;
+        point
+    }
+    const ORDER_8: [[u8; 32]; 2] = [
+        *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\
+           \xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
+        *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\
+           \x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
+    ];
+    [
+        point(1, 0, 0),
+        point(0xec, 0xff, 0x7f),
+        point(0, 0, 0),
+        signed(point(0, 0, 0)),
+        ORDER_8[0],
+        signed(ORDER_8[0]),
+        ORDER_8[1],
+        signed(ORDER_8[1]),
+    ]
+};
+
+/// Whether `signature` is one of `key`, which is not weak ([`NodeId::verifying_key`]): the verdict
+/// of `VerifyingKey::verify_strict` an eighth faster. That function decodes the point R to see
+/// whether its order is small; here R, which the plain check compares as bytes with a point in its
+/// one encoding, is compared with the eight such points.
+pub(crate) fn verify_strict(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> bool {
+    let (r, _) = signature.split_at(32);
+    let signature = ed25519_dalek::Signature::from_bytes(signature);
+    key.verify(message, &signature).is_ok() && SMALL_ORDER.iter().all(|point| point[..] != *r)
+}
+
 /// An agent attached to its node; 0 is the node itself.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct AgentNo(pub u32);
@@ -82,10 +121,11 @@ pub struct Incarnation(pub u64);
 
 impl Incarnation {
     /// The lowest incarnation that a process started at `wall` may take when the highest known
-    /// before is `last`: seconds since 1970 shifted by 24 bits, and above `last` in any case.
+    /// before is `last`: seconds since 1970 shifted by 24 bits, with their fraction in those bits,
+    /// and above `last` in any case.
     #[must_use]
     pub fn after(last: Option<Incarnation>, wall: crate::time::WallMs) -> Self {
-        let by_clock = (wall.0 / 1_000) << 24;
+        let by_clock = u64::try_from((u128::from(wall.0) << 24) / 1_000).unwrap_or(u64::MAX);
         Incarnation(last.map_or(by_clock, |last| by_clock.max(last.0.saturating_add(1))))
     }
 }
@@ -281,12 +321,65 @@ mod tests {
     }
 
     #[test]
+    fn eight_points_have_a_small_order() {
+        for (i, point) in SMALL_ORDER.iter().enumerate() {
+            assert!(VerifyingKey::from_bytes(point).unwrap().is_weak(), "{point:?}");
+            assert!(!SMALL_ORDER[..i].contains(point), "they differ");
+        }
+    }
+
+    #[test]
+    fn the_strict_check_is_the_one_of_the_library() {
+        use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+        use curve25519_dalek::scalar::Scalar;
+        use sha2::Sha512;
+        let library = |key: &VerifyingKey, message: &[u8], signature: &[u8; 64]| {
+            key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+        };
+        let pair = Keypair::from_secret(&[7; 32]);
+        let key = pair.node_id().verifying_key().unwrap();
+        let good = pair.sign(b"message");
+        assert!(verify_strict(&key, b"message", &good));
+        for bit in 0..512 {
+            let mut bad = good;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(!verify_strict(&key, b"message", &bad) && !library(&key, b"message", &bad));
+        }
+        // What only a liar makes: a key with a part of order 8, and signatures that satisfy the
+        // equation with R of small order.
+        let torsion = CompressedEdwardsY(SMALL_ORDER[4]).decompress().unwrap();
+        let mixed = EdwardsPoint::mul_base(&pair.0.to_scalar()) + torsion;
+        let key = NodeId(mixed.compress().0).verifying_key().unwrap();
+        for r in SMALL_ORDER {
+            let forge = |n: u8| {
+                let hash = Sha512::new().chain_update(r).chain_update(key.as_bytes());
+                let k = Scalar::from_hash(hash.chain_update([n]));
+                let mut signature = [0; 64];
+                signature[..32].copy_from_slice(&r);
+                signature[32..].copy_from_slice((k * pair.0.to_scalar()).as_bytes());
+                signature
+            };
+            let mut plain = 0;
+            for n in 0..64 {
+                let forged = forge(n);
+                let parsed = ed25519_dalek::Signature::from_bytes(&forged);
+                plain += u32::from(key.verify(&[n], &parsed).is_ok());
+                assert!(!verify_strict(&key, &[n], &forged) && !library(&key, &[n], &forged));
+            }
+            assert!(plain > 0, "the plain check takes one in eight");
+        }
+    }
+
+    #[test]
     fn a_start_is_above_the_last_even_if_the_clock_went_back() {
         let now = WallMs(1_000_000_000_000);
         let first = Incarnation::after(None, now);
         let second = Incarnation::after(Some(first), WallMs(5));
         assert!(second > first);
-        assert!(Incarnation::after(Some(first), WallMs(now.0 + 1_000)).0 > first.0 + 1);
+        let a_second_later = Incarnation::after(Some(first), WallMs(now.0 + 1_000));
+        assert_eq!(a_second_later.0, first.0 + (1 << 24));
+        // A key that lost its state twice within a second must not use one incarnation twice.
+        assert!(Incarnation::after(None, WallMs(now.0 + 1)) > first);
     }
 
     #[test]

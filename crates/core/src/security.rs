@@ -15,8 +15,9 @@ use crate::crdt::Store;
 use crate::crdt::store::Known;
 use crate::error::Refused;
 use crate::frame::header::{EARLY, FUTURE};
-use crate::frame::{Class, Job, Sealed};
-use crate::time::{Hlc, WallMs};
+use crate::frame::{Class, Header, Job, Sealed};
+use crate::identity::NodeId;
+use crate::time::WallMs;
 
 /// Most bytes of one message on a link.
 pub const MAX_MESSAGE: usize = 300 * 1024;
@@ -32,10 +33,16 @@ pub enum Checked {
     Verify(Box<Job>),
 }
 
-/// Checks everything but the signature.
+/// Checks everything but the signature, for the node `me`.
 #[must_use]
-pub fn check(settings: &Settings, store: &Store, wall: WallMs, bytes: &Bytes) -> Checked {
-    match try_check(settings, store, wall, bytes) {
+pub fn check(
+    settings: &Settings,
+    store: &Store,
+    me: &NodeId,
+    wall: WallMs,
+    bytes: &Bytes,
+) -> Checked {
+    match try_check(settings, store, me, wall, bytes) {
         Ok(Some(job)) => Checked::Verify(Box::new(job)),
         Ok(None) => Checked::Duplicate,
         Err(why) => Checked::Refused(why),
@@ -45,6 +52,7 @@ pub fn check(settings: &Settings, store: &Store, wall: WallMs, bytes: &Bytes) ->
 fn try_check(
     settings: &Settings,
     store: &Store,
+    me: &NodeId,
     wall: WallMs,
     bytes: &Bytes,
 ) -> Result<Option<Job>, Refused> {
@@ -59,7 +67,7 @@ fn try_check(
     if !settings.admission.admits(&fields.author) {
         return Err(Refused::NotAdmitted);
     }
-    if lead(fields.hlc_max, wall) == Lead::Future {
+    if lead(fields, me, wall) == Lead::Future {
         return Err(Refused::Future);
     }
     Ok(match store.knows(&sealed)? {
@@ -80,10 +88,12 @@ pub enum Lead {
     Future,
 }
 
-/// Judges a stamp.
+/// Judges the latest stamp of a frame. What the node `me` signed itself is never early: if its
+/// clock was set back, its own records still come back from peers.
 #[must_use]
-pub fn lead(hlc: Hlc, wall: WallMs) -> Lead {
-    match hlc.ahead_of(wall) {
+pub fn lead(fields: &Header, me: &NodeId, wall: WallMs) -> Lead {
+    match fields.hlc_max.ahead_of(wall) {
+        _ if fields.author == *me => Lead::Due,
         ahead if ahead <= EARLY => Lead::Due,
         ahead if ahead <= FUTURE => Lead::Early,
         _ => Lead::Future,

@@ -116,7 +116,7 @@ impl Mesh {
         let clock = Clock::start(options.clock);
         let seed = mix(random ^ 1);
         let config = config::Settings::new(config)?;
-        let node = Node::new(config, Box::new(keypair), restored, seed, clock.now());
+        let node = Node::new(config, Box::new(keypair), &restored, seed, clock.now());
         let dialler = Dialler::new(&options.seeds, mix(random ^ 2), Instant::now());
         let (commands, mailbox) = mpsc::channel(MAILBOX);
         let task = NodeTask {

@@ -56,7 +56,16 @@ struct Host {
     /// Deliveries to an earlier process of it are void.
     boots: u32,
     events: Vec<Event>,
+    /// Who stands behind an index: its owner may be out of the directory while the link ends.
+    peers: hashbrown::HashMap<PeerIx, NodeIx, foldhash::fast::FixedState>,
+    /// Milliseconds that its wall clock is ahead of the world's.
+    clock_error: i64,
+    /// Views that changed, if somebody wants to know.
+    changes: Option<Vec<Change>>,
 }
+
+/// A view of which a node said that it may have changed.
+pub type Change = (Family, Vec<u8>);
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
@@ -85,6 +94,7 @@ struct Collect {
     effects: Vec<Effect>,
     done: Vec<(WriteId, Result<Receipt, WriteError>)>,
     events: Vec<Event>,
+    changes: Option<Vec<Change>>,
 }
 
 impl Sink for Collect {
@@ -97,7 +107,11 @@ impl Sink for Collect {
     fn done(&mut self, id: WriteId, result: Result<Receipt, WriteError>) {
         self.done.push((id, result));
     }
-    fn changed(&mut self, _: Family, _: &[u8]) {}
+    fn changed(&mut self, family: Family, key: &[u8]) {
+        if let Some(changes) = &mut self.changes {
+            changes.push((family, key.to_vec()));
+        }
+    }
     fn connect(&mut self, node: NodeId) {
         self.effects.push(Effect::Connect(node));
     }
@@ -154,7 +168,21 @@ impl World {
         self.ids.insert(node.id(), i);
         let (disk, done, events) = (Vec::new(), Vec::new(), Vec::new());
         let (incarnation, wake, up, boots) = (None, Time(u64::MAX), true, 0);
-        self.hosts.push(Host { node, key, disk, incarnation, done, wake, up, boots, events });
+        let (peers, clock_error, changes) = Default::default();
+        self.hosts.push(Host {
+            node,
+            key,
+            disk,
+            incarnation,
+            done,
+            wake,
+            up,
+            boots,
+            events,
+            peers,
+            clock_error,
+            changes,
+        });
         self.schedule_wake(i, self.now);
     }
 
@@ -167,13 +195,31 @@ impl World {
         let Ok(settings) = settings else { unreachable!() };
         let signer = Box::new(Keypair::from_secret(key));
         let seed = mix(self.seed ^ (i as u64 + 1));
-        Node::new(settings, signer, restored, seed, self.clock())
+        Node::new(settings, signer, restored, seed, self.clock_of(i))
     }
 
     /// Both clocks now.
     #[must_use]
     pub fn clock(&self) -> Now {
         Now { mono: self.now, wall: WallMs(EPOCH_MS + self.now.0 / 1_000_000) }
+    }
+
+    /// Both clocks now as node `i` reads them.
+    #[must_use]
+    pub fn clock_of(&self, i: NodeIx) -> Now {
+        let error = self.hosts.get(i).map_or(0, |host| host.clock_error);
+        let Now { mono, wall } = self.clock();
+        Now { mono, wall: WallMs(wall.0.saturating_add_signed(error)) }
+    }
+
+    /// From now on the wall clock of node `i` is so many milliseconds ahead; negative: behind.
+    pub fn set_clock_error(&mut self, i: NodeIx, ahead_ms: i64) {
+        self.hosts[i].clock_error = ahead_ms;
+    }
+
+    /// The views of node `i` that changed since the last call; the first call starts the list.
+    pub fn take_changes(&mut self, i: NodeIx) -> Vec<Change> {
+        self.hosts[i].changes.replace(Vec::new()).unwrap_or_default()
     }
 
     /// The node at `i`.
@@ -191,6 +237,17 @@ impl World {
     #[must_use]
     pub fn events(&self, i: NodeIx) -> &[Event] {
         &self.hosts[i].events
+    }
+
+    /// Whether node `i` runs.
+    #[must_use]
+    pub fn is_up(&self, i: NodeIx) -> bool {
+        self.hosts[i].up
+    }
+
+    /// The links that stand, each with the smaller end first.
+    pub fn links(&self) -> impl Iterator<Item = (NodeIx, NodeIx)> + '_ {
+        self.links.iter().copied()
     }
 
     /// Nodes.
@@ -281,11 +338,13 @@ impl World {
         let node = self.make_node(i, &key, &restored);
         let host = &mut self.hosts[i];
         (host.node, host.up, host.wake) = (node, true, Time(u64::MAX));
+        host.peers.clear();
         self.schedule_wake(i, self.now);
         seeds.iter().for_each(|&seed| self.dial(i, seed));
     }
 
-    fn unlink(&mut self, a: NodeIx, b: NodeIx) {
+    /// Ends the link between two nodes.
+    pub fn unlink(&mut self, a: NodeIx, b: NodeIx) {
         self.links.remove(&(a.min(b), a.max(b)));
         for (me, other) in [(a, b), (b, a)] {
             let other = self.hosts[other].node.id();
@@ -380,7 +439,7 @@ impl World {
             }
             return;
         }
-        match self.hosts[to].node.check(self.clock(), via, bytes) {
+        match self.hosts[to].node.check(self.clock_of(to), via, bytes) {
             Checked::Duplicate => self.handle(to, |_| Some(Input::Duplicate(via, lane, bytes))),
             Checked::Refused(why) => self.handle(to, |_| Some(Input::Refused(via, why))),
             Checked::Verify(job) => match verify(*job) {
@@ -396,11 +455,14 @@ impl World {
     }
 
     fn handle<'a>(&mut self, i: NodeIx, input: impl FnOnce(&Node) -> Option<Input<'a>>) {
-        let (now, mut sink) = (self.clock(), Collect::default());
+        let now = self.clock_of(i);
         let host = &mut self.hosts[i];
-        let Some(input) = input(&host.node) else { return };
-        host.node.handle(now, input, &mut sink);
-        let Collect { effects, done, events } = sink;
+        let mut sink = Collect { changes: host.changes.take(), ..Collect::default() };
+        if let Some(input) = input(&host.node) {
+            host.node.handle(now, input, &mut sink);
+        }
+        let Collect { effects, done, events, changes } = sink;
+        host.changes = changes;
         host.done.extend(done);
         host.events.extend(events);
         for effect in effects {
@@ -424,8 +486,7 @@ impl World {
                 }
             }
             Effect::Disconnect(peer) => {
-                let other = self.hosts[i].node.registry().get(peer).map(|p| p.id);
-                if let Some(&other) = other.and_then(|id| self.ids.get(&id)) {
+                if let Some(other) = self.behind(i, peer) {
                     self.unlink(i, other);
                 }
             }
@@ -433,9 +494,19 @@ impl World {
         }
     }
 
+    /// Who stands behind an index of node `i`.
+    fn behind(&mut self, i: NodeIx, peer: PeerIx) -> Option<NodeIx> {
+        let host = &mut self.hosts[i];
+        if let Some(view) = host.node.registry().get(peer)
+            && let Some(&other) = self.ids.get(&view.id)
+        {
+            host.peers.insert(peer, other);
+        }
+        host.peers.get(&peer).copied()
+    }
+
     fn send(&mut self, from: NodeIx, to: PeerIx, lane: Lane, bytes: &bytes::Bytes) {
-        let Some(id) = self.hosts[from].node.registry().get(to).map(|p| p.id) else { return };
-        let Some(&to) = self.ids.get(&id) else { return };
+        let Some(to) = self.behind(from, to) else { return };
         if !self.links.contains(&(from.min(to), from.max(to))) {
             return;
         }

@@ -6,9 +6,10 @@ use core::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::merkle::Hash;
+use super::sha::sha256;
 use crate::codec::{Reader, Writer};
 use crate::error::Refused;
-use crate::identity::{Incarnation, MeshId, NodeId, Seq, Signer};
+use crate::identity::{Incarnation, MeshId, NodeId, Seq, Signer, verify_strict};
 use crate::time::Hlc;
 
 /// What the records of a frame are replicated together with. Signed, so that no relay can move a
@@ -196,8 +197,8 @@ impl SignedHeader {
     /// [`Refused::Signature`].
     pub(super) fn check_signature(&self, mesh: &MeshId) -> Result<(), Refused> {
         let key = self.fields.author.verifying_key().ok_or(Refused::Signature)?;
-        let signature = ed25519_dalek::Signature::from_bytes(&self.signature);
-        key.verify_strict(&self.signed_bytes(mesh), &signature).map_err(|_| Refused::Signature)
+        let holds = verify_strict(&key, &self.signed_bytes(mesh), &self.signature);
+        if holds { Ok(()) } else { Err(Refused::Signature) }
     }
 
     /// The extensions in ascending order of their types.
@@ -309,10 +310,7 @@ impl LeafContext {
         let mut prefix = [0u8; 41];
         prefix[1..33].copy_from_slice(&self.0);
         prefix[33..].copy_from_slice(&seq.0.to_le_bytes());
-        let mut hash = Sha256::new();
-        hash.update(prefix);
-        hash.update(bytes);
-        hash.finalize().into()
+        sha256(&prefix, bytes)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Merkle trees as in RFC 9162 section 2.1, over SHA-256. Leaves are hashed with a leading 0,
 //! inner nodes with a leading 1; a node without a sibling rises unchanged.
 
-use sha2::{Digest as _, Sha256};
+use super::sha::sha256;
 
 /// A hash of a leaf or of an inner node.
 pub type Hash = [u8; 32];
@@ -10,23 +10,32 @@ pub type Hash = [u8; 32];
 pub const MAX_PATH: usize = 8;
 
 fn parent(left: &Hash, right: &Hash) -> Hash {
-    let mut input = [0u8; 65];
-    input[0] = 1;
-    input[1..33].copy_from_slice(left);
-    input[33..].copy_from_slice(right);
-    Sha256::digest(input).into()
+    let mut head = [1u8; 33];
+    head[1..].copy_from_slice(left);
+    sha256(&head, right)
 }
 
-/// Replaces a level by the one above it.
-fn rise(level: &mut Vec<Hash>) {
-    let pairs = level.len() / 2;
-    for i in 0..pairs {
-        level[i] = parent(&level[2 * i], &level[2 * i + 1]);
+/// Every node over `leaves`, level by level: the leaves first, the root last. At most twice as many
+/// as there are leaves, and a few.
+///
+/// # Panics
+/// If there are none: a frame has at least one record.
+#[must_use]
+pub fn tree(leaves: &[Hash]) -> Vec<Hash> {
+    assert!(!leaves.is_empty(), "a tree has at least one leaf");
+    let mut nodes = Vec::with_capacity(2 * leaves.len() + MAX_PATH);
+    nodes.extend_from_slice(leaves);
+    let (mut start, mut len) = (0, leaves.len());
+    while len > 1 {
+        for i in (start..start + len - 1).step_by(2) {
+            nodes.push(parent(&nodes[i], &nodes[i + 1]));
+        }
+        if len % 2 == 1 {
+            nodes.push(nodes[start + len - 1]);
+        }
+        (start, len) = (start + len, len.div_ceil(2));
     }
-    if level.len() % 2 == 1 {
-        level[pairs] = level[level.len() - 1];
-    }
-    level.truncate(level.len().div_ceil(2));
+    nodes
 }
 
 /// The root over `leaves`.
@@ -35,39 +44,38 @@ fn rise(level: &mut Vec<Hash>) {
 /// If there are none: a frame has at least one record.
 #[must_use]
 pub fn root(leaves: &[Hash]) -> Hash {
-    assert!(!leaves.is_empty(), "a tree has at least one leaf");
-    let mut level = leaves.to_vec();
-    while level.len() > 1 {
-        rise(&mut level);
-    }
-    level[0]
+    let nodes = tree(leaves);
+    nodes[nodes.len() - 1]
 }
 
-/// The siblings from each of the leaves `wanted` up to the root, in one climb.
+/// The siblings from leaf `index` of `count` up to the root, read from the [`tree`] over them.
+///
+/// # Panics
+/// If there is no such leaf, or `nodes` is no tree over `count` leaves.
+#[must_use]
+pub fn path_in(nodes: &[Hash], count: usize, index: u16) -> Vec<Hash> {
+    let mut index = usize::from(index);
+    assert!(index < count, "no such leaf");
+    let mut path = Vec::with_capacity(siblings(index, count));
+    let (mut start, mut len) = (0, count);
+    while len > 1 {
+        if (index ^ 1) < len {
+            path.push(nodes[start + (index ^ 1)]);
+        }
+        index /= 2;
+        (start, len) = (start + len, len.div_ceil(2));
+    }
+    path
+}
+
+/// The siblings from each of the leaves `wanted` up to the root.
 ///
 /// # Panics
 /// If an index lies outside `leaves`.
 #[must_use]
 pub fn paths(leaves: &[Hash], wanted: &[u16]) -> Vec<Vec<Hash>> {
-    assert!(wanted.iter().all(|&i| usize::from(i) < leaves.len()), "no such leaf");
-    let mut out: Vec<Vec<Hash>> =
-        wanted.iter().map(|_| Vec::with_capacity(path_len(leaves.len()))).collect();
-    let mut level = leaves.to_vec();
-    let mut height = 0;
-    while level.len() > 1 {
-        for (path, &index) in out.iter_mut().zip(wanted) {
-            if let Some(sibling) = level.get((usize::from(index) >> height) ^ 1) {
-                path.push(*sibling);
-            }
-        }
-        rise(&mut level);
-        height += 1;
-    }
-    out
-}
-
-fn path_len(count: usize) -> usize {
-    count.next_power_of_two().trailing_zeros() as usize
+    let nodes = tree(leaves);
+    wanted.iter().map(|&index| path_in(&nodes, leaves.len(), index)).collect()
 }
 
 /// How many siblings the path of leaf `index` has in a tree of `count` leaves: it follows from the
@@ -106,6 +114,7 @@ pub fn root_over(leaf: Hash, index: usize, count: usize, path: &[Hash]) -> Optio
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use sha2::{Digest as _, Sha256};
 
     fn leaves(n: usize) -> Vec<Hash> {
         (0..n).map(|i| Sha256::digest([0, i as u8, (i >> 8) as u8]).into()).collect()

@@ -65,7 +65,8 @@ pub fn seal(
     let context = fields.leaf_context(mesh);
     let seqs = (chain.next.0..).map(Seq);
     let ids: Vec<Hash> = seqs.zip(records).map(|(seq, r)| context.leaf(seq, r)).collect();
-    fields.root = merkle::root(&ids);
+    let tree = merkle::tree(&ids);
+    fields.root = tree[tree.len() - 1];
     chain.last_root = fields.root;
     chain.next = fields.seq_end();
 
@@ -79,7 +80,7 @@ pub fn seal(
         w.bytes(record);
         leaves.push((id, start..w.len() as u32));
     }
-    Verified::own(header, leaves, Bytes::from(w.into_vec()))
+    Verified::own(header, leaves, tree, Bytes::from(w.into_vec()))
 }
 
 /// A proof message: `header` and records, each with index, path and bytes, in ascending order of

@@ -63,6 +63,8 @@ pub struct Verified {
     header: Arc<SignedHeader>,
     other: Option<Arc<SignedHeader>>,
     leaves: Vec<Leaf>,
+    /// Every node of a whole frame's tree, for the replica that will have to prove its records.
+    tree: Option<Arc<[Hash]>>,
     bytes: Bytes,
 }
 
@@ -72,10 +74,13 @@ pub struct Verified {
 /// [`Refused::Signature`] or [`Refused::Root`]; nothing else can be wrong any more.
 pub fn verify(job: Job) -> Result<Verified, Refused> {
     let Job { sealed, mesh, header_known } = job;
-    let leaves = match sealed.tag {
-        Tag::Frame => frame_leaves(&sealed, &mesh)?,
-        Tag::Proof => proof_leaves(&sealed, &mesh)?,
-        Tag::Head | Tag::Conviction => Vec::new(),
+    let (leaves, tree) = match sealed.tag {
+        Tag::Frame => {
+            let (leaves, tree) = frame_leaves(&sealed, &mesh)?;
+            (leaves, Some(tree))
+        }
+        Tag::Proof => (proof_leaves(&sealed, &mesh)?, None),
+        Tag::Head | Tag::Conviction => (Vec::new(), None),
     };
     if !header_known {
         sealed.header.check_signature(&mesh)?;
@@ -84,7 +89,7 @@ pub fn verify(job: Job) -> Result<Verified, Refused> {
         other.check_signature(&mesh)?;
     }
     let Sealed { tag, header, other, bytes, .. } = sealed;
-    Ok(Verified { tag, header, other, leaves, bytes })
+    Ok(Verified { tag, header, other, leaves, tree, bytes })
 }
 
 fn leaf_ids(sealed: &Sealed, mesh: &MeshId) -> Vec<Leaf> {
@@ -99,10 +104,15 @@ fn leaf_ids(sealed: &Sealed, mesh: &MeshId) -> Vec<Leaf> {
     sealed.parts.iter().map(leaf).collect()
 }
 
-fn frame_leaves(sealed: &Sealed, mesh: &MeshId) -> Result<Vec<Leaf>, Refused> {
+fn frame_leaves(sealed: &Sealed, mesh: &MeshId) -> Result<(Vec<Leaf>, Arc<[Hash]>), Refused> {
     let leaves = leaf_ids(sealed, mesh);
     let ids: Vec<Hash> = leaves.iter().map(|leaf| leaf.id).collect();
-    if merkle::root(&ids) == sealed.header.fields.root { Ok(leaves) } else { Err(Refused::Root) }
+    let tree = merkle::tree(&ids);
+    if tree.last() == Some(&sealed.header.fields.root) {
+        Ok((leaves, tree.into()))
+    } else {
+        Err(Refused::Root)
+    }
 }
 
 fn proof_leaves(sealed: &Sealed, mesh: &MeshId) -> Result<Vec<Leaf>, Refused> {
@@ -117,7 +127,12 @@ fn proof_leaves(sealed: &Sealed, mesh: &MeshId) -> Result<Vec<Leaf>, Refused> {
 
 impl Verified {
     /// What an author made itself needs no check.
-    pub(super) fn own(header: SignedHeader, leaves: Vec<(Hash, Range<u32>)>, bytes: Bytes) -> Self {
+    pub(super) fn own(
+        header: SignedHeader,
+        leaves: Vec<(Hash, Range<u32>)>,
+        tree: Vec<Hash>,
+        bytes: Bytes,
+    ) -> Self {
         let leaf = |(index, (id, bytes)): (usize, (Hash, Range<u32>))| Leaf {
             index: index as u16,
             id,
@@ -125,7 +140,8 @@ impl Verified {
             bytes,
         };
         let leaves = leaves.into_iter().enumerate().map(leaf).collect();
-        Verified { tag: Tag::Frame, header: Arc::new(header), other: None, leaves, bytes }
+        let (header, tree) = (Arc::new(header), Some(tree.into()));
+        Verified { tag: Tag::Frame, header, other: None, leaves, tree, bytes }
     }
 
     /// What kind of message it is.
@@ -150,6 +166,11 @@ impl Verified {
     #[must_use]
     pub fn leaves(&self) -> &[Leaf] {
         &self.leaves
+    }
+
+    /// Every node of a whole frame's tree ([`merkle::tree`]).
+    pub(crate) const fn tree(&self) -> Option<&Arc<[Hash]>> {
+        self.tree.as_ref()
     }
 
     /// The record of a leaf of this message, as bytes.

@@ -4,9 +4,9 @@ use super::{Node, NodeId, Now};
 use crate::crdt::store::EntryIx;
 use crate::error::Refused;
 use crate::frame::{Slot, Tag, Verified};
-use crate::identity::PeerIx;
+use crate::identity::{Incarnation, PeerIx};
 use crate::membership::Member;
-use crate::messages::{Lane, Message, Sink};
+use crate::messages::{Close, Lane, Message, Sink};
 use crate::peer_registry::PeerInfo;
 use crate::security::{self, Lead};
 use crate::telemetry::Event;
@@ -40,7 +40,7 @@ impl Node {
     ) {
         self.counters.copies += message.leaves().len() as u64;
         let fields = &message.header().fields;
-        match security::lead(fields.hlc_max, now.wall) {
+        match security::lead(fields, &self.id(), now.wall) {
             Lead::Due => self.merge(now, via, lane, message, sink),
             Lead::Early if self.may_hold(&fields.author) => {
                 let wait = fields.hlc_max.ahead_of(now.wall);
@@ -83,7 +83,7 @@ impl Node {
         self.counters.stale += u64::from(merged.stale);
         let author = message.header().fields.author;
         if author == self.id() {
-            self.own_record_came(via, message);
+            self.own_record_came(via, lane, message);
         }
         if won.is_empty() {
             self.on_duplicate_delta(now, via, lane, sink);
@@ -100,6 +100,16 @@ impl Node {
         if let Some(incarnation) = merged.convicted {
             self.spread_conviction(now, &won, sink);
             sink.emit(Event::Convicted(author, incarnation));
+            self.convicted(&author, incarnation, sink);
+        }
+    }
+
+    /// A fork of `author` came to light, here or elsewhere.
+    fn convicted(&mut self, author: &NodeId, incarnation: Incarnation, sink: &mut impl Sink) {
+        if *author == self.id() {
+            self.own_key_convicted(incarnation, sink);
+        } else if self.store.is_convicted(author) {
+            self.forget_member(author, Close::Denied, sink);
         }
     }
 
@@ -140,7 +150,7 @@ impl Node {
         let incarnation = record.incarnation;
         let Ok(member) = Member::decode(record.record.payload) else { return };
         if member.left {
-            if self.registry.forget(author) {
+            if self.forget_member(author, Close::Leaving, sink) {
                 sink.emit(Event::MemberLeft(*author));
             }
             return;
@@ -169,7 +179,7 @@ impl Node {
             _ => 0,
         };
         self.counters.copies += u64::from(count);
-        self.count_recovered(via, bytes);
+        self.count_recovered(via, lane, bytes);
         self.on_duplicate_delta(now, via, lane, sink);
     }
 

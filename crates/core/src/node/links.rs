@@ -3,7 +3,7 @@
 use super::{Node, NodeId, Now, Phase};
 use crate::identity::{Incarnation, PeerIx};
 use crate::links::Link;
-use crate::messages::{Close, Lane, Message, Sink};
+use crate::messages::{Close, Sink};
 use crate::peer_registry::PeerInfo;
 
 impl Node {
@@ -16,31 +16,70 @@ impl Node {
     ) {
         self.membership.dial_ended(&node);
         let Some(peer) = self.known_peer(now, node) else { return };
-        if !self.settings.admission.admits(&node) {
+        if !self.settings.admission.admits(&node) || self.store.is_convicted(&node) {
             sink.disconnect(peer, Close::Denied);
             return;
         }
-        let full = self.gossip.links.len() >= self.settings.max_links;
-        if full && !chosen || self.phase == Phase::Left {
+        if self.gossip.links.get(peer).is_some() {
+            return;
+        }
+        if self.phase == Phase::Left || !self.has_room(chosen, sink) {
             sink.disconnect(peer, Close::Full);
             return;
         }
-        if !self.gossip.links.add(Link::new(peer, chosen)) {
-            return;
-        }
+        self.gossip.links.add(Link::new(peer, chosen));
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         gossip.greet(&mut scene, peer);
         if self.recovery.is_some() {
-            self.ask_for_own(now, peer);
-            sink.send(&[peer], Lane::Control, &Message::Recover);
+            self.ask_for_own(now, peer, node, sink);
         }
         self.membership.care_soon(now.mono);
         let (membership, mut scene) = self.membership_scene(now, sink);
         if let Some(surplus) = membership.surplus(&mut scene, peer) {
-            self.gossip.links.remove(surplus);
-            self.gossip.forget_session(surplus);
-            sink.disconnect(surplus, Close::Rotated);
+            self.end_link(surplus, Close::Rotated, sink);
         }
+    }
+
+    /// Whether one more link fits. One of the own choice goes before one that others chose: who
+    /// fills all places of a node must not cut it off.
+    fn has_room(&mut self, chosen: bool, sink: &mut impl Sink) -> bool {
+        let links = &self.gossip.links;
+        if links.len() < self.settings.max_links {
+            return true;
+        }
+        let accepted: Vec<PeerIx> =
+            links.iter().filter(|link| chosen && !link.chosen()).map(|link| link.peer).collect();
+        let Some(count) = u32::try_from(accepted.len()).ok().filter(|&n| n > 0) else {
+            return false;
+        };
+        let out = accepted[self.rng.below(count) as usize];
+        self.end_link(out, Close::Full, sink);
+        true
+    }
+
+    /// Ends a link from this side; the driver tells when it is down.
+    pub(super) fn end_link(&mut self, peer: PeerIx, why: Close, sink: &mut impl Sink) {
+        self.gossip.links.remove(peer);
+        self.gossip.forget_session(peer);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.forget(peer);
+        }
+        sink.disconnect(peer, why);
+    }
+
+    /// A member is none any more: its link ends and its place in the directory is free.
+    pub(super) fn forget_member(
+        &mut self,
+        node: &NodeId,
+        why: Close,
+        sink: &mut impl Sink,
+    ) -> bool {
+        if let Some(peer) = self.registry.by_id(node)
+            && self.gossip.links.get(peer).is_some()
+        {
+            self.end_link(peer, why, sink);
+        }
+        self.registry.forget(node)
     }
 
     /// The peer's index; a stranger gets one for as long as its link stands.

@@ -12,6 +12,7 @@
 //!   Recovering --own records from 3 peers--> Starting
 //! ```
 
+mod floor;
 mod intake;
 mod links;
 mod recovery;
@@ -62,6 +63,8 @@ pub enum Phase {
     Starting,
     /// Writes are sent.
     Ready,
+    /// Others can prove that its key signed three forks: nobody takes anything of it any more.
+    Convicted,
     /// It said goodbye.
     Left,
 }
@@ -164,7 +167,7 @@ impl Node {
         if self.gossip.links.get(via).is_none() {
             return Checked::Refused(Refused::UnknownPeer);
         }
-        security::check(&self.settings, &self.store, now.wall, bytes)
+        security::check(&self.settings, &self.store, &self.id(), now.wall, bytes)
     }
 
     /// Something happened. Never fails and never blocks.
@@ -195,8 +198,11 @@ impl Node {
             self.counters.refuse(Refused::UnknownPeer);
             return;
         }
+        let recovering = self.recovery.is_some();
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         match message {
+            // What comes back while the own state is missing has to be counted: no other repair.
+            Message::Digest(_) | Message::Have(_) | Message::Ranges(_) if recovering => {}
             Message::Digest(digest) => gossip.on_digest(&mut scene, via, digest),
             Message::Have(refs) => gossip.on_have(&mut scene, via, refs),
             Message::Want(refs) => gossip.on_want(&mut scene, via, refs),
@@ -226,6 +232,7 @@ impl Node {
         self.release_held(now, sink);
         self.recover_or_wait(now, sink);
         self.write_timeout(now, sink);
+        self.floor_timeout(now, sink);
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         gossip.on_timeout(&mut scene);
         let (membership, mut scene) = self.membership_scene(now, sink);

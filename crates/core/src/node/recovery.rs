@@ -1,19 +1,27 @@
 //! A key without its state: the own records are taken back from peers before the first write, so
 //! that no counter starts anew and no incarnation is used twice. Three peers must have sent all
-//! they hold; fewer if no more answer within 5 s. Without any peer it waits.
+//! they hold; fewer if no more answer within 5 s. Without any peer it waits. Who has not sent what
+//! it announced is asked again every 5 s.
+//!
+//! ```text
+//!   Recover -->   <-- own records on the bulk lane, Recovered(how many)   --> done when all came
+//! ```
+//!
+//! Only what answers is counted: other repair rests until then.
 
 use core::time::Duration;
 
 use super::{Node, Now, Phase};
+use crate::error::WriteError;
 use crate::frame::{Sealed, Verified};
-use crate::identity::PeerIx;
+use crate::identity::{Incarnation, NodeId, PeerIx};
 use crate::messages::{Lane, Message, Sink};
 use crate::telemetry::Event;
 use crate::time::Time;
 
 /// Peers that have to answer.
 const ENOUGH: usize = 3;
-/// How long more than one is waited for.
+/// How long more than one is waited for, and how long one answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of own records that a peer is sent.
 const MAX_OWN: usize = 4 * 1024 * 1024;
@@ -21,13 +29,16 @@ const MAX_OWN: usize = 4 * 1024 * 1024;
 #[derive(Default)]
 pub(super) struct Recovery {
     asked: Vec<Asked>,
-    done: Vec<PeerIx>,
+    /// Nodes, not links: one peer that comes and goes is one peer.
+    done: Vec<NodeId>,
     records: u32,
     first_link: Option<Time>,
 }
 
 struct Asked {
     peer: PeerIx,
+    node: NodeId,
+    at: Time,
     came: u32,
     /// How many it said that it sent.
     sent: Option<u32>,
@@ -35,7 +46,9 @@ struct Asked {
 
 impl Recovery {
     pub(super) fn next_timeout(&self) -> Option<Time> {
-        Some(self.first_link? + PATIENCE).filter(|_| !self.done.is_empty())
+        let fewer = self.first_link.filter(|_| !self.done.is_empty());
+        let again = self.asked.iter().map(|asked| asked.at).min();
+        Some(fewer.into_iter().chain(again).min()? + PATIENCE)
     }
 
     pub(super) fn forget(&mut self, peer: PeerIx) {
@@ -52,8 +65,18 @@ impl Recovery {
     /// Moves the peers of which everything came.
     fn settle(&mut self) {
         let complete = |asked: &Asked| asked.sent.is_some_and(|sent| asked.came >= sent);
-        self.done.extend(self.asked.iter().filter(|a| complete(a)).map(|a| a.peer));
+        self.done.extend(self.asked.iter().filter(|a| complete(a)).map(|a| a.node));
         self.asked.retain(|asked| !complete(asked));
+    }
+
+    /// Peers whose answer is overdue; the count begins anew.
+    fn ask_again(&mut self, now: Time) -> Vec<PeerIx> {
+        let overdue = self.asked.iter_mut().filter(|asked| now.since(asked.at) >= PATIENCE);
+        let again = overdue.map(|asked| {
+            (asked.at, asked.came, asked.sent) = (now, 0, None);
+            asked.peer
+        });
+        again.collect()
     }
 
     fn enough(&self, now: Time) -> bool {
@@ -64,10 +87,18 @@ impl Recovery {
 
 impl Node {
     /// A link came up while the own state is missing.
-    pub(super) fn ask_for_own(&mut self, now: Now, peer: PeerIx) {
-        if let Some(recovery) = &mut self.recovery {
-            recovery.first_link.get_or_insert(now.mono);
-            recovery.asked.push(Asked { peer, came: 0, sent: None });
+    pub(super) fn ask_for_own(
+        &mut self,
+        now: Now,
+        peer: PeerIx,
+        node: NodeId,
+        sink: &mut impl Sink,
+    ) {
+        let Some(recovery) = &mut self.recovery else { return };
+        recovery.first_link.get_or_insert(now.mono);
+        if !recovery.done.contains(&node) {
+            recovery.asked.push(Asked { peer, node, at: now.mono, came: 0, sent: None });
+            sink.send(&[peer], Lane::Control, &Message::Recover);
         }
     }
 
@@ -92,23 +123,44 @@ impl Node {
     }
 
     /// A message of the own author came in: it may be one of those asked for.
-    pub(super) fn own_record_came(&mut self, via: PeerIx, message: &Verified) {
-        if let Some(recovery) = &mut self.recovery {
+    pub(super) fn own_record_came(&mut self, via: PeerIx, lane: Lane, message: &Verified) {
+        if let Some(recovery) = &mut self.recovery
+            && lane == Lane::Bulk
+        {
             recovery.came(via);
         }
         let fields = &message.header().fields;
         if let Some(writer) = &mut self.writer
             && writer.is_overtaken(fields.incarnation, fields.seq_end())
         {
-            writer.start_above(&self.store, &fields.author, fields.incarnation);
-            if self.phase == Phase::Ready {
-                self.phase = Phase::Starting;
-            }
+            self.start_above(fields.incarnation);
         }
     }
 
-    pub(super) fn count_recovered(&mut self, via: PeerIx, bytes: &bytes::Bytes) {
-        if self.recovery.is_none() {
+    /// The own incarnation can be used no longer: writes wait until a higher one is on disk.
+    fn start_above(&mut self, last: Incarnation) {
+        let me = self.id();
+        if let Some(writer) = &mut self.writer {
+            writer.start_above(&self.store, &me, last);
+        }
+        if self.phase == Phase::Ready {
+            self.phase = Phase::Starting;
+        }
+    }
+
+    /// Somebody signed a fork with the own key: what it signed up to there is void everywhere.
+    pub(super) fn own_key_convicted(&mut self, incarnation: Incarnation, sink: &mut impl Sink) {
+        if self.store.is_convicted(&self.id()) {
+            self.recovery = None;
+            self.phase = Phase::Convicted;
+            self.refuse_waiting(&WriteError::Convicted, sink);
+        } else {
+            self.start_above(incarnation);
+        }
+    }
+
+    pub(super) fn count_recovered(&mut self, via: PeerIx, lane: Lane, bytes: &bytes::Bytes) {
+        if self.recovery.is_none() || lane != Lane::Bulk {
             return;
         }
         let me = self.id();
@@ -125,6 +177,10 @@ impl Node {
         let Some(recovery) = &mut self.recovery else { return };
         recovery.settle();
         if !recovery.enough(now.mono) {
+            let again = recovery.ask_again(now.mono);
+            if !again.is_empty() {
+                sink.send(&again, Lane::Control, &Message::Recover);
+            }
             return;
         }
         let (peers, records) = (recovery.done.len() as u32, recovery.records);

@@ -9,9 +9,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::floor::Floor;
 use super::{Node, NodeId, Now, Phase};
 use crate::crdt::{Clock, Contribution, Family, Key, Op, Store, draft, key_of};
 use crate::error::{StoreFault, WriteError};
+use crate::frame::header::MAX_BODY;
 use crate::frame::{Chain, Class, Hash, Kind, Record, RecordHead, Slot, Verified, merkle};
 use crate::frame::{seal, write_proof};
 use crate::identity::{AgentNo, Incarnation, Limits, Seq};
@@ -28,9 +30,10 @@ const COALESCE: Duration = Duration::from_millis(2);
 const REUSE_AFTER_MS: u64 = 3_600_000;
 
 pub(super) struct Writer {
-    chain: Chain,
+    pub(super) chain: Chain,
     pub(super) clock: Clock,
-    pending: Vec<Pending>,
+    pub(super) pending: Vec<Pending>,
+    pub(super) floor: Floor,
     last_frame: Option<Time>,
     /// Writes that came before the node was ready.
     waiting: VecDeque<(WriteId, AgentNo, Op)>,
@@ -43,12 +46,12 @@ pub(super) struct Writer {
 }
 
 /// A record without a frame.
-struct Pending {
-    slot: Slot,
-    bytes: Vec<u8>,
-    /// Nobody waits for the node's own member record.
-    write: Option<(WriteId, Key)>,
-    hlc: Hlc,
+pub(super) struct Pending {
+    pub(super) slot: Slot,
+    pub(super) bytes: Vec<u8>,
+    /// Nobody waits for the node's own member record, nor for what it publishes again.
+    pub(super) write: Option<(WriteId, Key)>,
+    pub(super) hlc: Hlc,
 }
 
 struct Storing {
@@ -63,6 +66,7 @@ impl Writer {
             chain: Chain::start(Class::Cell, incarnation, Default::default()),
             clock: Clock::default(),
             pending: Vec::new(),
+            floor: Floor::default(),
             last_frame: None,
             waiting: VecDeque::new(),
             storing: VecDeque::new(),
@@ -107,6 +111,7 @@ impl Writer {
             Phase::Ready | Phase::Left if !self.pending.is_empty() => {
                 Some(self.last_frame.map_or(Time::ZERO, |last| last + COALESCE))
             }
+            Phase::Ready => self.floor.next_timeout(),
             _ => None,
         }
     }
@@ -114,6 +119,16 @@ impl Writer {
     fn next_persist_id(&mut self) -> PersistId {
         self.next_persist += 1;
         PersistId(self.next_persist)
+    }
+
+    /// How many of the records that wait fit into one frame.
+    fn fitting(&self, batch: usize) -> usize {
+        let mut body = 0;
+        let fits = |p: &&Pending| {
+            body += p.bytes.len();
+            body <= MAX_BODY
+        };
+        self.pending.iter().take(batch).take_while(fits).count()
     }
 
     fn in_flight(&self) -> usize {
@@ -178,7 +193,7 @@ impl Writer {
 
 /// A deleted or expired record whose slot may be used for another key: an hour old, and nobody
 /// else has a record of the key that would rise again.
-fn reusable(store: &Store, own: &Contribution<'_>, wall: WallMs) -> bool {
+pub(super) fn reusable(store: &Store, own: &Contribution<'_>, wall: WallMs) -> bool {
     let head = &own.record.head;
     let old = head.hlc.wall().0.saturating_add(REUSE_AFTER_MS) < wall.0;
     let gone = head.tombstone || own.record.expired(WallMs(wall.0.saturating_sub(REUSE_AFTER_MS)));
@@ -201,6 +216,8 @@ impl Node {
             self.writer.get_or_insert_with(|| Box::new(Writer::new(&self.store, &me, None, wall)));
         if self.phase == Phase::Left {
             sink.done(id, Err(WriteError::Left));
+        } else if self.phase == Phase::Convicted {
+            sink.done(id, Err(WriteError::Convicted));
         } else if writer.in_flight() >= MAX_WAITING {
             sink.done(id, Err(WriteError::Busy { waiting: writer.in_flight() }));
         } else if self.phase != Phase::Ready {
@@ -276,7 +293,7 @@ impl Node {
     /// Seals what waits into a frame and sends it.
     fn flush(&mut self, now: Now, sink: &mut impl Sink) {
         let Some(writer) = &mut self.writer else { return };
-        let batch = self.settings.batch_size.min(writer.pending.len());
+        let batch = writer.fitting(self.settings.batch_size);
         let pending: Vec<Pending> = writer.pending.drain(..batch).collect();
         writer.last_frame = Some(now.mono);
         let (mut records, mut writes) = (Vec::new(), Vec::new());
@@ -338,8 +355,14 @@ impl Node {
         }
     }
 
+    pub(super) fn flush_all(&mut self, now: Now, sink: &mut impl Sink) {
+        while self.writer.as_ref().is_some_and(|w| !w.pending.is_empty()) {
+            self.flush(now, sink);
+        }
+    }
+
     /// Writes the own member record.
-    fn announce(&mut self, now: Now, left: bool, sink: &mut impl Sink) {
+    pub(super) fn announce(&mut self, now: Now, left: bool, sink: &mut impl Sink) {
         let config = &self.settings;
         let member = Member {
             left,
@@ -360,15 +383,21 @@ impl Node {
     pub(super) fn on_leave(&mut self, now: Now, sink: &mut impl Sink) {
         if self.phase == Phase::Ready {
             self.announce(now, true, sink);
-            while self.writer.as_ref().is_some_and(|w| !w.pending.is_empty()) {
-                self.flush(now, sink);
-            }
+            self.flush_all(now, sink);
         }
-        let waiting = self.writer.as_mut().map(|w| core::mem::take(&mut w.waiting));
-        for (id, ..) in waiting.into_iter().flatten() {
-            sink.done(id, Err(WriteError::Left));
-        }
+        self.refuse_waiting(&WriteError::Left, sink);
         self.phase = Phase::Left;
+    }
+
+    /// Ends the writes that wait for a start that does not come.
+    pub(super) fn refuse_waiting(&mut self, why: &WriteError, sink: &mut impl Sink) {
+        let Some(writer) = &mut self.writer else { return };
+        let unsigned = core::mem::take(&mut writer.pending);
+        let ids = unsigned.into_iter().filter_map(|p| Some(p.write?.0));
+        let waiting = core::mem::take(&mut writer.waiting);
+        for id in ids.chain(waiting.into_iter().map(|(id, ..)| id)) {
+            sink.done(id, Err(why.clone()));
+        }
     }
 }
 

@@ -101,16 +101,16 @@ impl PeerRegistry {
             None => members[index],
             Some(observed) => members[observed.eligible.place(index)],
         };
-        into.reserve(k);
         if k == eligible {
             into.extend((0..k).map(member));
             return;
         }
-        let start = into.len();
-        for upper in (eligible - k)..eligible {
-            let drawn = member(rng.below(upper as u32 + 1) as usize);
-            let pick = if into[start..].contains(&drawn) { member(upper) } else { drawn };
-            into.push(pick);
+        // Indexes first, members after: the look-ups miss the cache and do not depend on each other.
+        let mut drawn: Vec<u32> = Vec::with_capacity(k);
+        for upper in (eligible - k) as u32..eligible as u32 {
+            let index = rng.below(upper + 1);
+            drawn.push(if drawn.contains(&index) { upper } else { index });
         }
+        into.extend(drawn.into_iter().map(|index| member(index as usize)));
     }
 }

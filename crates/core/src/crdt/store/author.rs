@@ -189,6 +189,13 @@ impl Store {
         }
     }
 
+    /// Whether the author's identity is convicted: nothing of it is taken any more.
+    #[must_use]
+    pub fn is_convicted(&self, author: &NodeId) -> bool {
+        let author = self.find_author(author);
+        author.is_some_and(|author| self.authors[author as usize].identity_convicted())
+    }
+
     /// Authors whose identity or some incarnation is convicted.
     pub fn convicted(&self) -> impl Iterator<Item = &NodeId> {
         self.authors.iter().filter(|a| a.convictions.is_some()).map(|a| &a.id)

@@ -74,7 +74,26 @@ pub(super) struct Put<'a> {
     pub(super) bytes: &'a [u8],
 }
 
+/// Where a record goes, looked up before the records of its message are put: the look-ups wait for
+/// memory, and without writes between them the processor lets them wait together.
+#[derive(Clone, Copy)]
+pub(super) struct Destination {
+    slot: Slot,
+    entry: Option<EntryIx>,
+    /// The entry is of the same view. It stays so until the record is put, because a message puts
+    /// at most one record, its newest, into a slot.
+    same_key: bool,
+}
+
 impl Store {
+    /// Where the record `bytes` of `author` goes.
+    pub(super) fn destination(&self, author: u32, bytes: &[u8]) -> Destination {
+        let slot = Slot(u16::from_le_bytes([bytes[0], bytes[1]]));
+        let entry = self.find_slot(author, slot);
+        let same = |ix: EntryIx| self.entries[ix as usize].key() == key_in(bytes);
+        Destination { slot, entry, same_key: entry.is_some_and(same) }
+    }
+
     pub(super) fn find_slot(&self, author: u32, slot: Slot) -> Option<EntryIx> {
         let is = |e: &Entry| e.author == author && e.slot == slot && !e.is_marker();
         match &self.index {
@@ -84,25 +103,31 @@ impl Store {
     }
 
     /// Puts a record into its slot if it is newer than what is there.
-    pub(super) fn put(&mut self, put: &Put<'_>, on: OnChange<'_>) -> Option<EntryIx> {
-        let slot = Slot(u16::from_le_bytes([put.bytes[0], put.bytes[1]]));
-        let entry = match self.find_slot(put.author, slot) {
+    pub(super) fn put(
+        &mut self,
+        put: &Put<'_>,
+        place: Destination,
+        on: OnChange<'_>,
+    ) -> Option<EntryIx> {
+        // A slot that was free may have been filled by a newer record of the same message.
+        let there = place.entry.or_else(|| self.find_slot(put.author, place.slot));
+        let entry = match there {
             Some(entry) if put.version <= self.entries[entry as usize].version => return None,
             Some(entry) => {
                 // Before it leaves its old frame: if that is this one, it must not look dead.
                 self.frames[put.frame as usize].add(put.leaf.index, entry);
-                self.supersede(entry, put, on);
+                self.supersede(entry, put, place.same_key, on);
                 entry
             }
             None => {
-                let entry = self.add_entry(Self::fresh(put, slot));
+                let entry = self.add_entry(Self::fresh(put, place.slot));
                 self.link_key(entry);
                 self.frames[put.frame as usize].add(put.leaf.index, entry);
                 entry
             }
         };
         self.root = None;
-        if let Some((family, key)) = self.entries[entry as usize].key() {
+        if let Some((family, key)) = key_in(put.bytes) {
             on(family, key);
         }
         Some(entry)
@@ -123,9 +148,8 @@ impl Store {
         }
     }
 
-    fn supersede(&mut self, entry: EntryIx, put: &Put<'_>, on: OnChange<'_>) {
+    fn supersede(&mut self, entry: EntryIx, put: &Put<'_>, same_key: bool, on: OnChange<'_>) {
         self.release(entry);
-        let same_key = self.entries[entry as usize].key() == key_in(put.bytes);
         if !same_key {
             if let Some((family, key)) = self.entries[entry as usize].key() {
                 on(family, key);
@@ -173,12 +197,12 @@ impl Store {
     ) -> Option<EntryIx> {
         let (incarnation, seq) = (header.fields.incarnation, header.fields.seq_end());
         let version = Version { incarnation, seq, id };
-        self.root = None;
         if let Some(entry) = self.find_slot(author, Slot::HEAD) {
             let e = &mut self.entries[entry as usize];
             if e.version.id == id {
                 return None;
             }
+            self.root = None;
             if let Some(index) = &mut self.index {
                 index.changes(entry, e);
             }

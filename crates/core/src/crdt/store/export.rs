@@ -94,9 +94,12 @@ impl Store {
     fn proof(&self, frame: u32, records: &[(EntryIx, &Entry)]) -> Bytes {
         let state = &self.frames[frame as usize];
         let indexes: Vec<u16> = records.iter().map(|(_, e)| e.index).collect();
-        let computed = state.leaves().map(|leaves| merkle::paths(leaves, &indexes));
+        let count = usize::from(state.header.fields.count);
+        let read =
+            |tree: &[Hash]| indexes.iter().map(|&i| merkle::path_in(tree, count, i)).collect();
+        let read: Option<Vec<Vec<Hash>>> = state.tree().map(read);
         let path = |i: usize| -> &[Hash] {
-            match (&records[i].1.path, &computed) {
+            match (&records[i].1.path, &read) {
                 (Some(path), _) => path,
                 (None, Some(paths)) => &paths[i],
                 (None, None) => &[],

@@ -1,10 +1,11 @@
 //! Frames as a replica keeps them: the header, who of its records is still live, and as much of
 //! the Merkle tree as proofs of those need.
 //!
-//! A whole frame comes with all leaves. While most of its records live, the leaves are kept (32
-//! bytes each) and paths are computed when repair asks. When so few live that their paths are
-//! smaller, each of them gets its path and the leaves go: with its share of the header at most 510
-//! bytes of proof a record at 128 records a frame.
+//! A whole frame comes with all nodes of its tree. While most of its records live, they are kept
+//! (64 bytes a record, shared with the message) and paths are read from them when repair asks. When
+//! so few live that their paths are smaller, each of them gets its path and the tree goes: with its
+//! share of the header at most 510 bytes of proof a record at 128 records a frame. Nothing is
+//! hashed again: every frame comes to this point, and hashing was a quarter of a merge.
 
 use std::sync::Arc;
 
@@ -18,15 +19,15 @@ pub(super) struct FrameState {
     pub(super) header: Arc<SignedHeader>,
     /// Live records: position in the frame and entry, by position.
     live: Vec<(u16, EntryIx)>,
-    /// All leaves, while many of the records live.
-    leaves: Option<Box<[Hash]>>,
+    /// All nodes of the tree, while many of the records live.
+    tree: Option<Arc<[Hash]>>,
     /// The whole frame was merged once: its like is a duplicate.
     pub(super) complete: bool,
 }
 
 impl FrameState {
     fn new(header: Arc<SignedHeader>) -> Self {
-        FrameState { header, live: Vec::new(), leaves: None, complete: false }
+        FrameState { header, live: Vec::new(), tree: None, complete: false }
     }
 
     pub(super) fn key(&self) -> (Incarnation, Seq) {
@@ -42,8 +43,8 @@ impl FrameState {
         self.live.len()
     }
 
-    pub(super) fn leaves(&self) -> Option<&[Hash]> {
-        self.leaves.as_deref()
+    pub(super) fn tree(&self) -> Option<&[Hash]> {
+        self.tree.as_deref()
     }
 
     /// Makes room for `records` at once.
@@ -73,19 +74,18 @@ impl FrameState {
         }
     }
 
-    /// Every leaf is known now; kept if one of the records is live and there is a tree at all.
-    pub(super) fn whole_frame_came(&mut self, ids: impl Iterator<Item = Hash>, useful: bool) {
+    /// Every node is known now; kept if one of the records is live and there is a tree at all.
+    pub(super) fn whole_frame_came(&mut self, tree: &Arc<[Hash]>, useful: bool) {
         self.complete = true;
         if useful && self.header.fields.count > 1 {
-            self.leaves = Some(ids.collect());
+            self.tree = Some(Arc::clone(tree));
         }
     }
 
-    /// So few records live that their paths are smaller than all leaves.
+    /// So few records live that their paths are smaller than the tree.
     fn wants_paths(&self) -> bool {
-        let count = usize::from(self.header.fields.count);
-        let few = self.live.len() * merkle::siblings(0, count) < count;
-        few && self.leaves.is_some()
+        let longest = merkle::siblings(0, usize::from(self.header.fields.count));
+        self.tree.as_ref().is_some_and(|tree| self.live.len() * longest < tree.len())
     }
 }
 
@@ -189,14 +189,15 @@ impl Store {
         self.frames[frame as usize].live.shrink_to_fit();
     }
 
-    /// Gives each live record its path and lets the leaves go.
+    /// Gives each live record its path and lets the tree go.
     fn write_paths(&mut self, frame: u32) {
         let state = &mut self.frames[frame as usize];
-        let Some(leaves) = state.leaves.take() else { return };
+        let Some(tree) = state.tree.take() else { return };
+        let count = usize::from(state.header.fields.count);
         state.live.shrink_to_fit();
-        let wanted: Vec<u16> = state.live.iter().map(|l| l.0).collect();
-        for (path, (_, entry)) in merkle::paths(&leaves, &wanted).into_iter().zip(&state.live) {
-            self.entries[*entry as usize].path = Some(path.into());
+        for &(index, entry) in &state.live {
+            let path = merkle::path_in(&tree, count, index);
+            self.entries[entry as usize].path = Some(path.into());
         }
     }
 }

@@ -94,21 +94,23 @@ impl Index {
         }
     }
 
-    /// Works all changes into the digests.
+    /// Works all changes into the digests: first into the tree, then into the lattice hash.
     fn flush(&mut self, entries: &mut Slab<Entry>, authors: &[Author]) {
-        for (ix, old) in self.dirty.drain(..) {
-            let e = &mut entries[ix as usize];
+        for (ix, old) in &self.dirty {
+            let e = &mut entries[*ix as usize];
             e.dirty = false;
             let new = &e.version.id;
             let at = e.position(authors[e.author as usize].salt);
-            match &old {
-                None => self.tree.insert(at, new, ix),
+            match old {
+                None => self.tree.insert(at, new, *ix),
                 Some(old) => {
                     let found = self.tree.replace(at, old, new);
                     assert!(found, "the tree holds what the digest was told");
                 }
             }
-            self.set.replace(old.as_ref(), Some(new));
+        }
+        for (ix, old) in self.dirty.drain(..) {
+            self.set.replace(old.as_ref(), Some(&entries[ix as usize].version.id));
         }
         self.set.grow(entries.iter().map(|(_, e)| &e.version.id));
     }

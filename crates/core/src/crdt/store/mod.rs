@@ -32,11 +32,11 @@ use crate::config::Settings;
 use crate::crdt::Family;
 use crate::digest::Root;
 use crate::error::Refused;
-use crate::frame::{Class, Hash, SignedHeader, Slot, Tag, Verified};
+use crate::frame::{Class, Hash, SignedHeader, Slot, Verified};
 use crate::identity::{Incarnation, NodeId, Seq};
 use author::Author;
 pub use entry::EntryIx;
-use entry::{Entry, Version};
+use entry::{Destination, Entry, Version};
 pub use export::Exported;
 use frames::FrameState;
 use index::Index;
@@ -138,13 +138,15 @@ impl Store {
         let incarnation = v.header().fields.incarnation;
         self.frames[frame as usize].expect(v.leaves().len());
         let first = won.len();
+        let destinations: Vec<Destination> =
+            v.leaves().iter().map(|leaf| self.destination(author, v.record_bytes(leaf))).collect();
         // The newest first: what the frame itself overwrites never enters, so a frame cannot lose
         // its last live record, and be forgotten, while it is merged.
-        for leaf in v.leaves().iter().rev() {
+        for (leaf, destination) in v.leaves().iter().zip(destinations).rev() {
             let version = Version { incarnation, seq: v.seq(leaf), id: leaf.id };
             let below = (incarnation, version.seq) < floor;
             let put = entry::Put { author, frame, leaf, version, bytes: v.record_bytes(leaf) };
-            match (!below).then(|| self.put(&put, on)).flatten() {
+            match (!below).then(|| self.put(&put, destination, on)).flatten() {
                 Some(entry) => {
                     merged.won += 1;
                     won.push(entry);
@@ -153,9 +155,8 @@ impl Store {
             }
         }
         won[first..].reverse();
-        if v.tag() == Tag::Frame {
-            let ids = v.leaves().iter().map(|leaf| leaf.id);
-            self.frames[frame as usize].whole_frame_came(ids, merged.won > 0);
+        if let Some(tree) = v.tree() {
+            self.frames[frame as usize].whole_frame_came(tree, merged.won > 0);
         }
         self.settle(frame);
     }

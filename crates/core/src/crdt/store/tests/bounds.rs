@@ -10,7 +10,7 @@ fn heap(store: &Store, who: &Keypair) -> usize {
     let author = &store.authors[store.find_author(&who.node_id()).unwrap() as usize];
     let frames = author.frames.iter().map(|&f| {
         let state = &store.frames[f as usize];
-        state.header.wire_len() + 32 * state.leaves().map_or(0, <[Hash]>::len) + state.reserved()
+        state.header.wire_len() + 32 * state.tree().map_or(0, <[Hash]>::len) + state.reserved()
     });
     let entries = store.entries_by(&who.node_id()).into_iter().map(|ix| {
         let e = &store.entries[ix as usize];
@@ -65,7 +65,7 @@ fn one_record_of_a_frame_costs_its_path_and_its_header() {
         let e = &store.entries[lives as usize];
         let state = &store.frames[e.frame as usize];
         assert_eq!(e.path.as_ref().map(|path| path.len()), Some(8));
-        assert!(state.leaves().is_none() && state.reserved() <= 24, "{}", state.reserved());
+        assert!(state.tree().is_none() && state.reserved() <= 24, "{}", state.reserved());
     }
 }
 
@@ -83,7 +83,7 @@ fn dead_frames_cost_their_headers() {
         audit(store);
         assert_eq!((store.len(), store.frames.len()), (256 + 1, NEWEST));
         let records = 256 * all[0].len();
-        assert!(heap(store, &who) <= NEWEST * 216 + records + 256 * (32 + 8));
+        assert!(heap(store, &who) <= NEWEST * 216 + records + 256 * (2 * 32 + 8));
     }
 }
 

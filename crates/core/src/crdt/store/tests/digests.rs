@@ -94,3 +94,52 @@ fn a_scope_that_shrinks_keeps_its_digests() {
     merge(&mut store, &filled(&mut super::chain(2), &who, 0..40));
     audit(&mut store);
 }
+
+/// The same record anywhere else is another one: else a slot written again would not change the
+/// root, and a proof could be moved.
+#[test]
+fn an_id_says_mesh_class_author_incarnation_and_sequence_number() {
+    let who = keys(0);
+    let same = [lww(16, 1, 1)];
+    let own = settings().mesh;
+    let other = settings_with(Limits { max_slots: 65, ..Limits::default() }).mesh;
+    let starts = [
+        (chain(1), own),
+        (chain(1), other),
+        (chain(2), own),
+        (Chain { class: Class::Region, ..chain(1) }, own),
+        (Chain { next: Seq(1), last_root: [1; 32], ..chain(1) }, own),
+    ];
+    let id = |v: &Verified| v.leaves()[0].id;
+    let mut ids: BTreeSet<Hash> =
+        starts.map(|(mut chain, mesh)| id(&seal(&mut chain, &same, &[], &mesh, &who))).into();
+    ids.insert(id(&frame(&mut chain(1), &keys(1), &same)));
+    assert_eq!(ids.len(), 6);
+    let (mut chain, mut store) = (chain(1), store());
+    merge(&mut store, &frame(&mut chain, &who, &same));
+    let root = store.root();
+    merge(&mut store, &frame(&mut chain, &who, &same));
+    assert_ne!(store.root(), root);
+}
+
+#[test]
+fn a_root_is_kept_until_something_changes() {
+    let (mut chain, who) = (chain(1), keys(0));
+    let mut store = store();
+    let v = filled(&mut chain, &who, 0..20);
+    merge(&mut store, &v);
+    let root = store.root();
+    merge(&mut store, &v);
+    assert_eq!(store.root, Some(root), "old news does not cost a new root");
+    merge(&mut store, &filled(&mut chain, &who, [3]));
+    assert_eq!(store.root, None);
+    // A proof under the header that is the head already changes its slot only.
+    let mut other = super::store();
+    let head = write_head(store.head(&who.node_id()).unwrap(), None);
+    deliver(&mut other, &head).unwrap();
+    let before = other.root();
+    let slot = store.entry_at(&who.node_id(), Slot(3)).unwrap();
+    deliver_all(&mut other, &store.export(&[slot], ALL).messages);
+    assert_ne!(other.root(), before);
+    audit(&mut other);
+}

@@ -45,7 +45,7 @@ fn assert_honest_is_safe(history: &History, store: &Store) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn honest_histories_lead_to_one_state_in_any_order(

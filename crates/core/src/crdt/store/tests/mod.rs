@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::crdt::value::{Body, Payload};
 use crate::digest::{Position, Prefix, Summary};
 use crate::frame::{
-    Chain, Extension, Job, Kind, RecordHead, Sealed, merkle, seal, verify, write_head,
+    Chain, Extension, Job, Kind, RecordHead, Sealed, Tag, merkle, seal, verify, write_head,
 };
 use crate::identity::{Genesis, Keypair, Limits, Signer as _};
 use crate::time::{Hlc, WallMs};
@@ -158,10 +158,11 @@ fn audit_frames(store: &Store) -> usize {
             assert_eq!(state.header.fields.author, author.id);
             let newest = at + NEWEST >= author.frames.len();
             assert!(newest || state.live_count() > 0, "only the newest eight may be dead");
-            if let Some(leaves) = state.leaves() {
-                assert_eq!(leaves.len(), count);
+            if let Some(tree) = state.tree() {
+                assert_eq!(tree.last(), Some(&state.header.fields.root));
+                assert_eq!(tree, merkle::tree(&tree[..count]));
                 let paths = state.live_count() * merkle::siblings(0, count);
-                assert!(paths >= count, "leaves are kept while they are smaller than the paths");
+                assert!(paths >= tree.len(), "the tree is kept while it is smaller than the paths");
             }
             for ix in state.live() {
                 let e = &store.entries[ix as usize];
@@ -169,7 +170,7 @@ fn audit_frames(store: &Store) -> usize {
                 assert_eq!(e.version.incarnation, state.header.fields.incarnation);
                 assert_eq!(e.version.seq.0, state.header.fields.seq_lo.0 + u64::from(e.index));
                 assert!((e.version.incarnation, e.version.seq) >= author.floor, "above the floor");
-                assert!(count == 1 || e.path.is_some() || state.leaves().is_some(), "provable");
+                assert!(count == 1 || e.path.is_some() || state.tree().is_some(), "provable");
                 records += 1;
             }
         }

@@ -1,0 +1,136 @@
+//! The way of a frame, whole and stage by stage.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use knhk_mesh_core::config::Settings;
+use knhk_mesh_core::crdt::Store;
+use knhk_mesh_core::crdt::store::EntryIx;
+use knhk_mesh_core::digest::Root;
+use knhk_mesh_core::frame::{Class, Job, Sealed, Verified, verify};
+
+use crate::clock::timed;
+use crate::report::{Report, Samples};
+use crate::workload::Workload;
+
+/// Records written over the full state before the clock starts: each slot twice, on average.
+const WARM_UP: usize = 200_000;
+/// Frames that are signed ahead of the clock, in bytes: larger than a second-level cache.
+const BATCH_BYTES: usize = 8 << 20;
+/// Links of a node, on average.
+const LINKS: usize = 24;
+/// Roots that a node remembers.
+const ROOTS: usize = 16;
+
+/// Measures frames of `size` and prints their rows.
+pub(crate) fn measure(size: usize, frames: usize, report: &mut Report) -> std::io::Result<()> {
+    if std::env::var("HOT_SIZE").is_ok_and(|s| s != size.to_string()) { return Ok(()); }
+    let mut workload = Workload::new();
+    let mut replica = Replica::new(Arc::clone(&workload.settings));
+    workload.first_writes(size, |frame| replica.merge(&frame));
+    workload.overwrites(WARM_UP / size, size, |frame| replica.merge(&frame));
+    replica.digest();
+
+    let mut rows = Rows::default();
+    let mut left = 2 * frames;
+    while left > 0 {
+        let batch = left.min(BATCH_BYTES / (size * 256)).next_multiple_of(2);
+        let arrivals = workload.arrivals(batch, size);
+        for pair in arrivals.as_chunks::<2>().0 {
+            rows.whole(&mut replica, &pair[0], size);
+            rows.staged(&mut replica, &pair[1], size);
+        }
+        left = left.saturating_sub(batch);
+    }
+    let Rows { path, verify, merge, digest, convergence } = rows;
+    report.row("path", Some(size), None, &path)?;
+    report.row("verify", Some(size), None, &verify)?;
+    report.row("merge", Some(size), None, &merge)?;
+    report.row("digest", Some(size), None, &digest)?;
+    report.row("convergence", Some(size), None, &convergence)
+}
+
+#[derive(Default)]
+struct Rows {
+    path: Samples,
+    verify: Samples,
+    merge: Samples,
+    digest: Samples,
+    convergence: Samples,
+}
+
+impl Rows {
+    fn whole(&mut self, replica: &mut Replica, bytes: &Bytes, size: usize) {
+        let (_, ns) = timed(|| {
+            let verified = replica.verify(bytes);
+            replica.merge(&verified);
+            let root = replica.digest();
+            black_box(replica.agreement(root));
+            verified
+        });
+        self.path.push(ns, size);
+        replica.check();
+    }
+
+    fn staged(&mut self, replica: &mut Replica, bytes: &Bytes, size: usize) {
+        let (verified, ns) = timed(|| replica.verify(bytes));
+        self.verify.push(ns, size);
+        let ((), ns) = timed(|| replica.merge(&verified));
+        self.merge.push(ns, size);
+        let (root, ns) = timed(|| replica.digest());
+        self.digest.push(ns, size);
+        let (_, ns) = timed(|| replica.agreement(root));
+        self.convergence.push(ns, size);
+        replica.check();
+    }
+}
+
+/// The parts of a node that a record passes.
+struct Replica {
+    settings: Arc<Settings>,
+    store: Store,
+    won: Vec<EntryIx>,
+    heard: [u64; LINKS],
+    roots: [u64; ROOTS],
+    rounds: usize,
+}
+
+impl Replica {
+    fn new(settings: Arc<Settings>) -> Self {
+        let store = Store::new(Arc::clone(&settings), Class::Cell, 7);
+        let (won, heard, roots) = (Vec::new(), [0; LINKS], [0; ROOTS]);
+        Replica { settings, store, won, heard, roots, rounds: 0 }
+    }
+
+    fn verify(&self, bytes: &Bytes) -> Verified {
+        let sealed = Sealed::read(bytes, &self.settings.genesis.limits).expect("it is well formed");
+        verify(Job::new(sealed, self.settings.mesh)).expect("it is signed")
+    }
+
+    fn merge(&mut self, frame: &Verified) {
+        self.won.clear();
+        let mut changes = 0u32;
+        let merged = self.store.merge(frame, &mut self.won, &mut |_, _| changes += 1);
+        black_box((merged, changes));
+    }
+
+    fn digest(&mut self) -> Root {
+        self.store.flush();
+        self.store.root()
+    }
+
+    /// How many links named one of the own last roots; one link hears of each root.
+    fn agreement(&mut self, root: Root) -> usize {
+        self.roots[self.rounds % ROOTS] = root.tag();
+        self.heard[self.rounds % LINKS] = root.tag();
+        self.rounds += 1;
+        self.heard.iter().filter(|heard| self.roots.contains(heard)).count()
+    }
+
+    /// The frame changed something and added nothing.
+    fn check(&self) {
+        assert!(self.won.len() > 1, "a record and the head changed");
+        assert_eq!(self.store.len(), 100_000 + 1_000, "every record is an overwrite");
+    }
+}
