@@ -25,7 +25,9 @@ const ROOTS: usize = 16;
 
 /// Measures frames of `size` and prints their rows.
 pub(crate) fn measure(size: usize, frames: usize, report: &mut Report) -> std::io::Result<()> {
-    if std::env::var("HOT_SIZE").is_ok_and(|s| s != size.to_string()) { return Ok(()); }
+    if std::env::var("HOT_SIZE").is_ok_and(|s| s != size.to_string()) {
+        return Ok(());
+    }
     let mut workload = Workload::new();
     let mut replica = Replica::new(Arc::clone(&workload.settings));
     workload.first_writes(size, |frame| replica.merge(&frame));
