@@ -20,8 +20,8 @@ pub const PATHS: [&str; 6] =
     ["altered", "dropped", "ranges", "repaired", "agreed", "started equal"];
 /// Frames of the history.
 const MOST_FRAMES: usize = 24;
-/// Messages that the channel may spoil.
-const MOST_SPOILT: usize = 64;
+/// Simulated time in which the channel may spoil messages: two nodes at rest say little.
+const SPOILT_MS: u64 = 10_000;
 /// Simulated time until both must agree: several sessions that stalled, and one that does not.
 const PATIENCE_MS: u64 = 60_000;
 
@@ -37,14 +37,12 @@ pub fn run(input: &[u8], reached: Reached<'_>) {
     let mut pair = Pair::new(u64::from(plan.byte()));
     history(&mut pair, &mut plan);
     pair.collect();
-    let mut spoilt = 0;
     if pair.agree() {
         reached("started equal");
     }
     while pair.hosts[0].ms < PATIENCE_MS {
         while let Some((to, lane, bytes)) = pair.wire.pop_front() {
-            let how = if spoilt < MOST_SPOILT && !plan.done() { plan.byte() } else { 0 };
-            spoilt += 1;
+            let how = if pair.spoils(&plan) { plan.byte() } else { 0 };
             let bytes = match how {
                 0..160 => bytes,
                 160..200 => {
@@ -58,7 +56,7 @@ pub fn run(input: &[u8], reached: Reached<'_>) {
             };
             pair.deliver(to, lane, &bytes, reached);
         }
-        if pair.agree() && (plan.done() || spoilt >= MOST_SPOILT) {
+        if pair.agree() && !pair.spoils(&plan) {
             reached("agreed");
             return;
         }
@@ -119,6 +117,11 @@ impl Pair {
             }
         }
         self.collect();
+    }
+
+    /// Whether the channel is still hostile.
+    fn spoils(&self, plan: &Plan<'_>) -> bool {
+        !plan.done() && self.hosts[0].ms < SPOILT_MS
     }
 
     fn agree(&mut self) -> bool {
