@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use crate::args::{Dev, Wire};
 use crate::failure::Failure;
 
-/// Nodes that start at a time.
-const WAVE: usize = 32;
+/// Nodes that start at a time: the dials to those of the waves before need room at their end.
+const WAVE: usize = 128;
 /// Earlier nodes that a node is told about.
 const SEEDS: usize = 3;
 /// More nodes than this use little memory for each connection.
@@ -38,8 +38,7 @@ impl Swarm {
         let hub = MemoryHub::new();
         let mut nodes: Vec<Mesh> = Vec::with_capacity(wanted);
         while nodes.len() < wanted {
-            // The first ones know each other soon; then the waves grow with what is there.
-            let wave = nodes.len().clamp(1, WAVE).min(wanted - nodes.len());
+            let wave = (4 * nodes.len()).clamp(1, WAVE).min(wanted - nodes.len());
             let known: Vec<SocketAddr> = nodes.iter().map(Mesh::local_addr).collect();
             let mut starting = JoinSet::new();
             for i in 0..wave {
@@ -48,15 +47,11 @@ impl Swarm {
                 let options = options(args, nodes.len() + i, seeds, &hub, rng.next_u64());
                 starting.spawn(Mesh::join(options));
             }
-            let before = nodes.len();
             for joined in starting.join_all().await {
                 let node = joined.map_err(|e| {
                     Failure::new("start", &e, "use fewer nodes, or free what they need")
                 })?;
                 nodes.push(node);
-            }
-            for node in &nodes[before.max(1)..] {
-                linked(node).await?;
             }
             progress(&format!("{} of {wanted} nodes started", nodes.len()));
         }
@@ -117,13 +112,6 @@ pub(crate) async fn status(node: &Mesh) -> Result<knhk_mesh::Status, Failure> {
 
 pub(crate) fn stopped(error: &dyn std::fmt::Display) -> Failure {
     Failure::new("node_stopped", error, "this is a defect: please report it with the command")
-}
-
-async fn linked(node: &Mesh) -> Result<(), Failure> {
-    while status(node).await?.node.links == 0 {
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-    Ok(())
 }
 
 fn options(args: &Dev, i: usize, seeds: Vec<SocketAddr>, hub: &MemoryHub, random: u64) -> Options {

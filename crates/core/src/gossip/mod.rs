@@ -40,6 +40,8 @@ pub const ROOTS: usize = 16;
 pub const RECENT: usize = 512;
 /// Doublings of the interval while nothing happens.
 const MAX_BACK_OFF: u32 = 4;
+/// Doublings of the interval while timers come late.
+const MAX_STRAIN: u32 = 3;
 
 /// The gossip state of one scope.
 #[derive(Debug, Default)]
@@ -53,6 +55,9 @@ pub struct Gossip {
     sessions: Option<Box<Sessions>>,
     next_round: Time,
     back_off: u32,
+    /// Doublings of the interval because this process gets too little CPU (Lifeguard's local
+    /// health, arXiv 1707.00788): a busy machine is not helped by more messages.
+    strain: u32,
     /// Whether anything changed since the last round.
     changed: bool,
 }
@@ -122,7 +127,7 @@ impl Gossip {
     /// The interval as backed off.
     #[must_use]
     pub fn effective_interval(&self, settings: &Settings) -> Duration {
-        settings.interval * (1 << self.back_off)
+        settings.interval * (1 << self.back_off.max(self.strain))
     }
 
     /// Entries changed: the next round comes within one interval, and peers that are behind can be
@@ -137,7 +142,7 @@ impl Gossip {
         }
         self.changed = true;
         self.back_off = 0;
-        let soon = at + random_part(scene.settings.interval, scene.rng);
+        let soon = at + random_part(scene.settings.interval * (1 << self.strain), scene.rng);
         self.next_round = self.next_round.min(soon);
     }
 

@@ -36,6 +36,8 @@ pub const MAX_DIGEST_BYTES: usize = 256 * 1024;
 pub const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
 /// Sessions of a node at a time.
 pub const MAX_SESSIONS: usize = 8;
+/// Sessions that a node starts at a time: a newcomer would fetch everything from everybody.
+const MAX_OWN_SESSIONS: usize = 2;
 /// Longest life of a session.
 pub const MAX_AGE: Duration = Duration::from_secs(10);
 /// A session that makes no progress so long is over.
@@ -117,7 +119,9 @@ impl Gossip {
     ) -> bool {
         let sessions = self.sessions.get_or_insert_default();
         sessions.expire(scene.now.mono);
-        if sessions.with(peer).is_some() || sessions.0.len() >= MAX_SESSIONS {
+        let mine = sessions.0.iter().filter(|s| s.mine).count();
+        let full = mine >= MAX_OWN_SESSIONS || sessions.0.len() >= MAX_SESSIONS;
+        if full || sessions.with(peer).is_some() {
             return false;
         }
         let id = scene.rng.next_u64() as u32;
@@ -143,6 +147,11 @@ impl Gossip {
         let first = Ranges { class: Class::Cell, session, step: 0, salt: 0, ranges };
         scene.send(peer, Lane::Bulk, &Message::Ranges(first));
         true
+    }
+
+    /// Whether a session runs that will tell the peer more than a digest.
+    pub(super) fn in_session_with(&self, peer: PeerIx) -> bool {
+        self.sessions.as_ref().is_some_and(|sessions| sessions.with(peer).is_some())
     }
 
     /// One step of the peer.

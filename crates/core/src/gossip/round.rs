@@ -1,6 +1,6 @@
 //! One round: the own root to `fanout` random links. What comes back decides the rest.
 
-use super::{Gossip, MAX_BACK_OFF, Scene, convergence};
+use super::{Gossip, MAX_BACK_OFF, MAX_STRAIN, Scene, convergence};
 use crate::crdt::store::EntryIx;
 use crate::frame::{Class, FrameRef};
 use crate::identity::PeerIx;
@@ -24,6 +24,8 @@ impl Gossip {
     }
 
     fn round<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
+        let late = scene.now.mono.since(self.next_round) > scene.settings.interval / 2;
+        self.strain = if late { (self.strain + 1).min(MAX_STRAIN) } else { self.strain / 2 };
         let agree = !self.changed && self.is_converged(scene);
         self.back_off = if agree { (self.back_off + 1).min(MAX_BACK_OFF) } else { 0 };
         self.changed = false;
@@ -51,7 +53,8 @@ impl Gossip {
         Digest { class: Class::Cell, reply, root, count, wall: scene.now.wall }
     }
 
-    /// A link came up: both sides say what they have.
+    /// A link of its own choice came up: this node says what it has, the peer answers if it has
+    /// something else.
     pub fn greet<S: Sink>(&mut self, scene: &mut Scene<'_, S>, peer: PeerIx) {
         let digest = self.digest(scene, false);
         scene.send(peer, Lane::Digest, &Message::Digest(digest));
@@ -80,7 +83,7 @@ impl Gossip {
         if link.unequal >= patience && self.start_session(scene, from) {
             return;
         }
-        if !theirs.reply {
+        if !theirs.reply && !self.in_session_with(from) {
             let digest = self.digest(scene, true);
             scene.send(from, Lane::Digest, &Message::Digest(digest));
         }

@@ -28,8 +28,10 @@ impl Node {
             return;
         }
         self.gossip.links.add(Link::new(peer, chosen));
-        let (gossip, mut scene) = self.gossip_scene(now, sink);
-        gossip.greet(&mut scene, peer);
+        if chosen {
+            let (gossip, mut scene) = self.gossip_scene(now, sink);
+            gossip.greet(&mut scene, peer);
+        }
         if self.recovery.is_some() {
             self.ask_for_own(now, peer, node, sink);
         }

@@ -41,17 +41,25 @@ impl Store {
         let together =
             |a: &Entry, b: &Entry| a.frame == b.frame && !a.is_marker() && b.slot != Slot::HEAD;
         let mut out = Exported::default();
+        // In ascending order, as the groups are.
+        let mut frames_sent: Vec<u32> = Vec::new();
         for group in wanted.chunk_by(|a, b| together(a.1, b.1)) {
             if out.len >= budget {
                 out.left_out += group.len();
                 continue;
             }
+            let frame = group[0].1.frame;
             match group[0].1.slot {
+                // Its records brought the header along.
+                Slot::HEAD if frames_sent.binary_search(&frame).is_ok() => {}
                 Slot::HEAD => {
                     out.push(write_head(&self.frames[group[0].1.frame as usize].header, None));
                 }
                 Slot::CONVICTION => self.export_conviction(group[0].1, &mut out),
-                _ => self.export_records(group, budget, &mut out),
+                _ => {
+                    self.export_records(group, budget, &mut out);
+                    frames_sent.push(frame);
+                }
             }
         }
         out
