@@ -264,7 +264,9 @@ mod tests {
 
     #[test]
     fn the_seeds_are_those_of_this_file() {
-        for target in &TARGETS {
+        // Which plans are kept depends on how nodes behave, not on the format alone.
+        let fixed = |target: &&Target| !["node", "ranges"].contains(&target.0);
+        for target in TARGETS.iter().filter(fixed) {
             let mut made = seeds_of(target);
             made.sort();
             assert!(made == inputs(&folder("seeds", target.0)), "{}: write them anew", target.0);
