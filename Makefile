@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help test verify fmt-check clippy unit docs deny fix coverage fuzz bench
+.PHONY: help test verify fmt-check clippy unit docs deny fix coverage fuzz fuzz-reach bench
 
 CARGO ?= cargo
 # One profile and one set of flags everywhere, so that no step builds again what another built.
@@ -73,12 +73,17 @@ fuzz: ## Every fuzz target, SECONDS_PER_TARGET (60) each.
 	@if ! command -v cargo-fuzz >/dev/null; then \
 		echo "fuzz: cargo-fuzz is missing; to install: cargo install cargo-fuzz --locked"; exit 1; \
 	fi
+	$(CARGO) fuzz build -s none
 	@for target in $$($(CARGO) fuzz list); do \
 		echo "fuzz: $$target, $(SECONDS_PER_TARGET) s"; \
 		mkdir -p "fuzz/corpus/$$target" "fuzz/seeds/$$target"; \
 		$(CARGO) fuzz run -s none "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
-			-max_total_time=$(SECONDS_PER_TARGET) -print_final_stats=1; \
+			-max_total_time=$(SECONDS_PER_TARGET) -max_len=4096 -print_final_stats=1; \
 	done
+
+fuzz-reach: ## Tests that the seeds reach every Ok path, and counts the paths of seeds and corpus.
+	$(CARGO) test $(LOCKED) --manifest-path fuzz/Cargo.toml --example seeds
+	$(CARGO) run $(LOCKED) --manifest-path fuzz/Cargo.toml --example seeds -- reach
 
 bench: ## What a record costs (BENCH=hot_path, BENCH_ARGS=--json).
 	$(CARGO) bench $(LOCKED) -p knhk-mesh-core --bench $(BENCH) -- $(BENCH_ARGS)

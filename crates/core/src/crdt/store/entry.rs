@@ -114,17 +114,19 @@ impl Store {
         let entry = match there {
             Some(entry) if put.version <= self.entries[entry as usize].version => return None,
             Some(entry) => {
+                // Before it leaves its old frame: if that is this one, it must not look dead.
+                self.frames[put.frame as usize].add(put.leaf.index, entry);
                 self.supersede(entry, put, place.same_key, on);
                 entry
             }
             None => {
                 let entry = self.add_entry(Self::fresh(put, place.slot));
                 self.link_key(entry);
+                self.frames[put.frame as usize].add(put.leaf.index, entry);
                 entry
             }
         };
         self.root = None;
-        self.frames[put.frame as usize].add(put.leaf.index, entry);
         if let Some((family, key)) = key_in(put.bytes) {
             on(family, key);
         }

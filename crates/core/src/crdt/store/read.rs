@@ -120,8 +120,14 @@ impl Store {
         if salt == 0 {
             return self.with_tree(|tree| tree.children(prefix));
         }
-        let ids = self.entries.iter().map(|(_, e)| (self.position(e), &e.version.id));
-        salted_summary(salt, prefix, ids)
+        // Only what lies below: a message names hundreds of prefixes.
+        let below = self.with_tree(|tree| {
+            let mut below = Vec::new();
+            tree.items(prefix, |at, entry| below.push((at, entry)));
+            below
+        });
+        let id = |&(at, entry): &(Position, u32)| (at, &self.entries[entry as usize].version.id);
+        salted_summary(salt, prefix, below.iter().map(id))
     }
 
     /// Items of `prefix`: position, first 8 bytes of the id, entry; by position and id.

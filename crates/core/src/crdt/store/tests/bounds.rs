@@ -199,3 +199,23 @@ fn changes_wait_in_bounded_number() {
     assert_eq!(store.len(), 5 * 1_024 + 5);
     audit_digests(&mut store);
 }
+
+#[test]
+fn an_old_frame_whose_later_record_overwrites_its_last_live_one_stays_until_it_is_merged() {
+    let (who, mut chain, mut store) = (keys(0), chain(1), store());
+    let records = [lww(20, 1, 1), lww(20, 1, 2)];
+    let old = frame(&mut chain, &who, &records);
+    for _ in 0..2 * NEWEST {
+        merge(&mut store, &filled(&mut chain, &who, [30]));
+    }
+    let ids: Vec<Hash> = old.leaves().iter().map(|leaf| leaf.id).collect();
+    let paths = merkle::paths(&ids, &[0, 1]);
+    for (index, path) in (0..).zip(&paths) {
+        let record = &records[usize::from(index)][..];
+        let proof = crate::frame::write_proof(old.header(), &[(index, path, record)]);
+        let merged = deliver(&mut store, &proof).unwrap().unwrap();
+        assert_eq!(merged.won, 1);
+        audit(&mut store);
+    }
+    assert_eq!(state(&store)[&(who.node_id(), Slot(20))].1, Seq(1));
+}
