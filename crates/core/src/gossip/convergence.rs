@@ -32,7 +32,7 @@ impl Gossip {
     }
 
     fn count_agreeing(&self, now: Time, settings: &Settings) -> (u32, u32) {
-        let window = 4 << self.back_off;
+        let window = 4 << self.back_off();
         let tick = tick(now, settings);
         let (mut heard, mut agree) = (0, 0);
         for tag in self.links.iter().filter_map(|link| link.heard_within(window, tick)) {
@@ -46,7 +46,7 @@ impl Gossip {
     /// up to date or unknown.
     #[must_use]
     pub fn lag(&self, now: Time, settings: &Settings) -> Duration {
-        let (window, tick) = (4 << self.back_off, tick(now, settings));
+        let (window, tick) = (4 << self.back_off(), tick(now, settings));
         let heard = self.links.iter().filter_map(|link| link.heard_within(window, tick));
         let age = |tag: u32| {
             let at = self.roots.iter().rposition(|past| links::tag(&past.root) == tag)?;

@@ -1,6 +1,6 @@
 //! One round: the own root to `fanout` random links. What comes back decides the rest.
 
-use super::{Gossip, MAX_BACK_OFF, Scene, convergence};
+use super::{CALM, Gossip, MAX_BACK_OFF, Scene, convergence};
 use crate::crdt::store::EntryIx;
 use crate::frame::{Class, FrameRef};
 use crate::identity::PeerIx;
@@ -25,7 +25,7 @@ impl Gossip {
 
     fn round<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         let agree = !self.changed && self.is_converged(scene);
-        self.back_off = if agree { (self.back_off + 1).min(MAX_BACK_OFF) } else { 0 };
+        self.calm = if agree { (self.calm + 1).min(CALM + MAX_BACK_OFF) } else { 0 };
         self.changed = false;
         let whole = self.effective_interval(scene.settings);
         // A tenth of jitter keeps nodes from falling into step.
@@ -74,6 +74,8 @@ impl Gossip {
             self.offer(scene, from, &lacking);
             return;
         }
+        // Probably this node is behind: it asks others too.
+        self.wake(scene);
         let Some(link) = self.links.get_mut(from) else { return };
         link.unequal = link.unequal.saturating_add(1);
         let patience = if first && link.chosen() { 1 } else { PATIENCE };
