@@ -64,7 +64,8 @@ pub struct Gossip {
 /// A root of the past: peers that name it are only behind.
 #[derive(Clone, Copy, Debug)]
 struct PastRoot {
-    root: Root,
+    /// First eight bytes of it: who finds a second root with them gains an offer of records.
+    tag: u64,
     /// How many changes had happened when it was taken.
     changes: u64,
     /// When it was seen first.
@@ -74,7 +75,18 @@ struct PastRoot {
 #[derive(Clone, Copy, Debug)]
 struct Recent {
     entry: EntryIx,
-    at: Time,
+    /// Milliseconds of the monotonic clock, wrapping after weeks.
+    at: u32,
+}
+
+impl Recent {
+    fn age(self, now: Time) -> Duration {
+        Duration::from_millis(millis(now).wrapping_sub(self.at).into())
+    }
+}
+
+fn millis(at: Time) -> u32 {
+    (at.0 / 1_000_000) as u32
 }
 
 /// What the gossip room may touch for the length of one call.
@@ -136,7 +148,10 @@ impl Gossip {
     /// Entries changed: the next round comes within one interval, and peers that are behind can be
     /// told what they lack.
     pub fn note_changes<S: Sink>(&mut self, scene: &mut Scene<'_, S>, entries: &[EntryIx]) {
-        let at = scene.now.mono;
+        let at = millis(scene.now.mono);
+        if self.recent.len() < 4 {
+            self.recent.reserve_exact(entries.len());
+        }
         self.recent.extend(entries.iter().map(|&entry| Recent { entry, at }));
         if self.recent.len() > 2 * RECENT {
             let excess = self.recent.len() - RECENT;
@@ -157,7 +172,8 @@ impl Gossip {
     /// The own root now, remembered.
     pub fn current_root(&mut self, store: &mut Store, now: Time) -> Root {
         let root = store.root();
-        if self.roots.last().is_none_or(|last| last.root != root) {
+        let tag = root.tag();
+        if self.roots.last().is_none_or(|last| last.tag != tag) {
             if self.roots.len() == ROOTS {
                 self.roots.remove(0);
             }
@@ -165,7 +181,7 @@ impl Gossip {
                 self.roots.reserve_exact(1);
             }
             let changes = self.forgotten + self.recent.len() as u64;
-            self.roots.push(PastRoot { root, changes, since: now });
+            self.roots.push(PastRoot { tag, changes, since: now });
         }
         root
     }
@@ -173,9 +189,9 @@ impl Gossip {
     /// Entries changed since `root` was the own one, newest first, without those younger than
     /// `grace`; `None` if that is too long ago to know.
     fn changes_since(&self, root: &Root, grace: Duration, now: Time) -> Option<Vec<EntryIx>> {
-        let past = self.roots.iter().rev().find(|past| past.root == *root)?;
+        let past = self.roots.iter().rev().find(|past| past.tag == root.tag())?;
         let skip = past.changes.checked_sub(self.forgotten)? as usize;
-        let settled = |r: &&Recent| now.since(r.at) >= grace;
+        let settled = |r: &&Recent| r.age(now) >= grace;
         let mut entries: Vec<EntryIx> =
             self.recent.get(skip..)?.iter().filter(settled).map(|r| r.entry).collect();
         entries.sort_unstable();
@@ -186,7 +202,7 @@ impl Gossip {
     /// `entries` without those that changed so lately that the tree is still bringing them.
     fn settled<S: Sink>(&self, scene: &Scene<'_, S>, entries: Vec<EntryIx>) -> Vec<EntryIx> {
         let (grace, now) = (Self::grace(scene.settings), scene.now.mono);
-        let young = |r: &&Recent| now.since(r.at) < grace;
+        let young = |r: &&Recent| r.age(now) < grace;
         let mut hot: Vec<EntryIx> =
             self.recent.iter().rev().take_while(young).map(|r| r.entry).collect();
         hot.sort_unstable();

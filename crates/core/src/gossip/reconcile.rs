@@ -155,6 +155,17 @@ impl Gossip {
         from: PeerIx,
         theirs: &Ranges,
     ) -> Result<(), Refused> {
+        let outcome = self.answer(scene, from, theirs);
+        self.expire_sessions(scene.now.mono);
+        outcome
+    }
+
+    fn answer<S: Sink>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        from: PeerIx,
+        theirs: &Ranges,
+    ) -> Result<(), Refused> {
         let Some(at) = self.admit(scene, from, theirs)? else { return Ok(()) };
         if theirs.ranges.is_empty() {
             self.end_session(scene, at);
@@ -297,6 +308,14 @@ impl Gossip {
         if let Some(sessions) = &mut self.sessions {
             sessions.0.retain(|s| s.peer != peer);
         }
+    }
+
+    pub(super) fn expire_sessions(&mut self, now: Time) {
+        if let Some(sessions) = &mut self.sessions {
+            sessions.expire(now);
+        }
+        // A node that has none pays for none.
+        self.sessions.take_if(|sessions| sessions.0.is_empty());
     }
 }
 

@@ -15,9 +15,7 @@ const PROBE_EVERY: u32 = 16;
 impl Gossip {
     /// Runs what is due.
     pub fn on_timeout<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
-        if let Some(sessions) = &mut self.sessions {
-            sessions.expire(scene.now.mono);
-        }
+        self.expire_sessions(scene.now.mono);
         if scene.now.mono >= self.next_round {
             self.round(scene);
         }
