@@ -4,18 +4,13 @@
 
 mod common;
 
-use common::{agree_within, incr, key, ms, seconds, set, settled, shown};
+use common::{agree_within, incr, key, ms, seconds, set, settled, shown, status};
 use knhk_mesh_core::config::Config;
 use knhk_mesh_core::messages::{Lane, Message};
-use knhk_mesh_core::node::{Phase, Status};
+use knhk_mesh_core::node::Phase;
 use knhk_mesh_core::rng::Rng;
 use knhk_mesh_core::telemetry::Event;
 use knhk_mesh_sim::{Network, World};
-
-fn status(world: &mut World, i: usize) -> Status {
-    let now = world.clock_of(i);
-    world.node_mut(i).status(now)
-}
 
 fn phase(world: &mut World, i: usize) -> Phase {
     status(world, i).phase

@@ -9,6 +9,7 @@ use knhk_mesh_core::config::Config;
 use knhk_mesh_core::crdt::{Key, Op};
 use knhk_mesh_core::frame::{Chain, Class, Kind, RecordHead, Slot, Verified, seal};
 use knhk_mesh_core::identity::{Incarnation, Keypair};
+use knhk_mesh_core::node::Status;
 use knhk_mesh_core::time::{Hlc, WallMs};
 use knhk_mesh_sim::{Network, World};
 
@@ -46,6 +47,22 @@ pub fn settled(n: usize, config: Config, seed: u64) -> World {
 pub fn agree_within(world: &mut World, limit: Duration) {
     let deadline = world.now() + limit;
     assert!(world.agrees() || world.run_until(deadline, World::agrees), "one root in {limit:?}");
+}
+
+/// A node that has a link with `node`.
+pub fn neighbour(world: &World, node: usize) -> usize {
+    let other = |(a, b): (usize, usize)| match (a == node, b == node) {
+        (true, _) => Some(b),
+        (_, true) => Some(a),
+        _ => None,
+    };
+    world.links().find_map(other).unwrap()
+}
+
+/// The status of `node`.
+pub fn status(world: &mut World, node: usize) -> Status {
+    let now = world.clock_of(node);
+    world.node_mut(node).status(now)
 }
 
 /// The register `k` as `node` shows it.
