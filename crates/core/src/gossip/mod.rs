@@ -223,3 +223,6 @@ pub(crate) fn random_part(whole: Duration, rng: &mut Rng) -> Duration {
     let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX);
     Duration::from_nanos(((u128::from(rng.next_u64()) * u128::from(nanos)) >> 64) as u64)
 }
+
+#[cfg(test)]
+mod tests;

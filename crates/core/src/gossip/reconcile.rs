@@ -80,6 +80,11 @@ impl Sessions {
         self.0.retain(|s| !s.over(now));
     }
 
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     fn with(&self, peer: PeerIx) -> Option<usize> {
         self.0.iter().position(|s| s.peer == peer)
     }
