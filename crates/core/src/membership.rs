@@ -146,7 +146,9 @@ impl Membership {
         self.next_care = scene.now + CARE + jitter;
         self.dials.retain(|(_, deadline)| *deadline > scene.now);
         let missing = scene.wanted.saturating_sub(scene.links.chosen());
-        if missing > 0 {
+        if scene.wanted == 0 {
+            // Nobody is there, or this node has left.
+        } else if missing > 0 {
             self.choose(scene, missing);
         } else if scene.now >= self.next_rotation {
             let first = self.next_rotation == Time::ZERO;

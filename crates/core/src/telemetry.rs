@@ -62,26 +62,26 @@ pub struct Counters {
     pub repairs: u64,
     /// Messages dropped because a queue of the link was full.
     pub congested: u64,
-    /// Refused messages by [`Refused::index`].
-    pub refused: [u32; Refused::ALL.len()],
+    /// Refused messages by [`Refused::index`], once there are some.
+    refused: Option<Box<[u32; Refused::ALL.len()]>>,
 }
 
 impl Counters {
     /// Counts a refusal.
-    pub const fn refuse(&mut self, why: Refused) {
-        let count = &mut self.refused[why.index()];
+    pub fn refuse(&mut self, why: Refused) {
+        let count = &mut self.refused.get_or_insert_default()[why.index()];
         *count = count.saturating_add(1);
     }
 
     /// Refusals for one reason.
     #[must_use]
-    pub const fn refused_for(&self, why: Refused) -> u32 {
-        self.refused[why.index()]
+    pub fn refused_for(&self, why: Refused) -> u32 {
+        self.refused.as_ref().map_or(0, |refused| refused[why.index()])
     }
 
     /// All refusals.
     #[must_use]
     pub fn refused_total(&self) -> u64 {
-        self.refused.iter().map(|&n| u64::from(n)).sum()
+        self.refused.iter().flat_map(|refused| refused.iter()).map(|&n| u64::from(n)).sum()
     }
 }

@@ -276,6 +276,11 @@ impl World {
         id
     }
 
+    /// Node `i` leaves the mesh; its process goes on.
+    pub fn leave(&mut self, i: NodeIx) {
+        self.handle(i, |_| Some(Input::Leave));
+    }
+
     /// What became of a write, once it is known.
     #[must_use]
     pub fn outcome(&self, i: NodeIx, id: WriteId) -> Option<&Result<Receipt, WriteError>> {

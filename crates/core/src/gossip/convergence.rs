@@ -6,7 +6,6 @@ use core::time::Duration;
 
 use super::{Gossip, Scene};
 use crate::config::Settings;
-use crate::links;
 use crate::messages::Sink;
 use crate::time::Time;
 
@@ -32,12 +31,12 @@ impl Gossip {
     }
 
     fn count_agreeing(&self, now: Time, settings: &Settings) -> (u32, u32) {
-        let window = 4 << self.back_off.max(self.strain);
+        let window = 4 << self.back_off();
         let tick = tick(now, settings);
         let (mut heard, mut agree) = (0, 0);
         for tag in self.links.iter().filter_map(|link| link.heard_within(window, tick)) {
             heard += 1;
-            agree += u32::from(self.roots.iter().rev().any(|past| links::tag(&past.root) == tag));
+            agree += u32::from(self.roots.iter().rev().any(|past| past.tag as u32 == tag));
         }
         (heard, agree)
     }
@@ -46,10 +45,10 @@ impl Gossip {
     /// up to date or unknown.
     #[must_use]
     pub fn lag(&self, now: Time, settings: &Settings) -> Duration {
-        let (window, tick) = (4 << self.back_off.max(self.strain), tick(now, settings));
+        let (window, tick) = (4 << self.back_off(), tick(now, settings));
         let heard = self.links.iter().filter_map(|link| link.heard_within(window, tick));
         let age = |tag: u32| {
-            let at = self.roots.iter().rposition(|past| links::tag(&past.root) == tag)?;
+            let at = self.roots.iter().rposition(|past| past.tag as u32 == tag)?;
             Some(now.since(self.roots.get(at + 1)?.since))
         };
         heard.filter_map(age).max().unwrap_or_default()

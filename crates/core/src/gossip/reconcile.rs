@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Whatever the other side says, a session ends: at most 8 steps, digests one nibble deeper each
-//! step, at most 256 KiB of them, 4 MiB of records, 10 s; one session a link, 8 a node. What did
+//! step, at most 256 KiB of them, 4 MiB of records, 10 s; one session a link, 3 a node. What did
 //! not fit is found by the next one. When all digests of step 0 agree although the roots differ,
 //! somebody chose records whose digests cancel out: the answer recounts under a fresh salt.
 
@@ -35,9 +35,9 @@ pub const MAX_DIGEST_BYTES: usize = 256 * 1024;
 /// Bytes of records that one side sends in a session.
 pub const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
 /// Sessions of a node at a time.
-pub const MAX_SESSIONS: usize = 8;
+pub const MAX_SESSIONS: usize = 3;
 /// Sessions that a node starts at a time: a newcomer would fetch everything from everybody.
-const MAX_OWN_SESSIONS: usize = 2;
+const MAX_OWN_SESSIONS: usize = 1;
 /// Longest life of a session.
 pub const MAX_AGE: Duration = Duration::from_secs(10);
 /// A session that makes no progress so long is over.
@@ -80,6 +80,11 @@ impl Sessions {
 
     pub(super) fn expire(&mut self, now: Time) {
         self.0.retain(|s| !s.over(now));
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
     }
 
     fn with(&self, peer: PeerIx) -> Option<usize> {
@@ -164,6 +169,17 @@ impl Gossip {
         from: PeerIx,
         theirs: &Ranges,
     ) -> Result<(), Refused> {
+        let outcome = self.answer(scene, from, theirs);
+        self.expire_sessions(scene.now.mono);
+        outcome
+    }
+
+    fn answer<S: Sink>(
+        &mut self,
+        scene: &mut Scene<'_, S>,
+        from: PeerIx,
+        theirs: &Ranges,
+    ) -> Result<(), Refused> {
         let Some(at) = self.admit(scene, from, theirs)? else { return Ok(()) };
         if theirs.ranges.is_empty() {
             self.end_session(scene, at);
@@ -216,6 +232,10 @@ impl Gossip {
             sessions.0.swap_remove(at);
         }
         if sessions.0.len() >= MAX_SESSIONS || theirs.salt != 0 {
+            // Told at once, the peer asks somebody else.
+            let (class, session, ranges) = (theirs.class, theirs.session, Vec::new());
+            let busy = Ranges { class, session, step: 1, salt: 0, ranges };
+            scene.send(from, Lane::Bulk, &Message::Ranges(busy));
             return Ok(None);
         }
         let (id, started, progress) = (theirs.session, now, now);
@@ -306,6 +326,14 @@ impl Gossip {
         if let Some(sessions) = &mut self.sessions {
             sessions.0.retain(|s| s.peer != peer);
         }
+    }
+
+    pub(super) fn expire_sessions(&mut self, now: Time) {
+        if let Some(sessions) = &mut self.sessions {
+            sessions.expire(now);
+        }
+        // A node that has none pays for none.
+        self.sessions.take_if(|sessions| sessions.0.is_empty());
     }
 }
 

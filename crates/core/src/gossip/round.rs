@@ -1,6 +1,6 @@
 //! One round: the own root to `fanout` random links. What comes back decides the rest.
 
-use super::{Gossip, MAX_BACK_OFF, MAX_STRAIN, Scene, convergence};
+use super::{CALM, Gossip, MAX_BACK_OFF, MAX_STRAIN, Scene, convergence};
 use crate::crdt::store::EntryIx;
 use crate::frame::{Class, FrameRef};
 use crate::identity::PeerIx;
@@ -15,9 +15,7 @@ const PROBE_EVERY: u32 = 16;
 impl Gossip {
     /// Runs what is due.
     pub fn on_timeout<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
-        if let Some(sessions) = &mut self.sessions {
-            sessions.expire(scene.now.mono);
-        }
+        self.expire_sessions(scene.now.mono);
         if scene.now.mono >= self.next_round {
             self.round(scene);
         }
@@ -27,7 +25,7 @@ impl Gossip {
         let late = scene.now.mono.since(self.next_round) > scene.settings.interval / 2;
         self.strain = if late { (self.strain + 1).min(MAX_STRAIN) } else { self.strain / 2 };
         let agree = !self.changed && self.is_converged(scene);
-        self.back_off = if agree { (self.back_off + 1).min(MAX_BACK_OFF) } else { 0 };
+        self.calm = if agree { (self.calm + 1).min(CALM + MAX_BACK_OFF) } else { 0 };
         self.changed = false;
         let whole = self.effective_interval(scene.settings);
         // A tenth of jitter keeps nodes from falling into step.
@@ -77,6 +75,8 @@ impl Gossip {
             self.offer(scene, from, &lacking);
             return;
         }
+        // Probably this node is behind: it asks others too.
+        self.wake(scene);
         let Some(link) = self.links.get_mut(from) else { return };
         link.unequal = link.unequal.saturating_add(1);
         let patience = if first && link.chosen() { 1 } else { PATIENCE };

@@ -254,8 +254,9 @@ impl Node {
         now: Now,
         sink: &'a mut S,
     ) -> (&'a mut Membership, membership::Scene<'a, S>) {
-        let Node { settings, registry, gossip, rng, membership, .. } = self;
-        let members = registry.members().saturating_sub(1);
+        let Node { settings, registry, gossip, rng, membership, phase, .. } = self;
+        let gone = matches!(phase, Phase::Left | Phase::Convicted);
+        let members = if gone { 0 } else { registry.members().saturating_sub(1) };
         let wanted = settings.wanted_links().min(members);
         let (now, links) = (now.mono, &mut gossip.links);
         (membership, membership::Scene { now, wanted, registry, links, rng, sink })

@@ -1,0 +1,221 @@
+//! A process ends and starts again, with its disk or without: nothing acknowledged is lost, no
+//! counter starts anew, no chain forks.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{agree_within, incr, key, ms, seconds, set, settled, shown, status};
+use knhk_mesh_core::config::Config;
+use knhk_mesh_core::messages::{Lane, Message};
+use knhk_mesh_core::node::Phase;
+use knhk_mesh_core::rng::Rng;
+use knhk_mesh_core::telemetry::Event;
+use knhk_mesh_sim::{Network, World};
+
+fn phase(world: &mut World, i: usize) -> Phase {
+    status(world, i).phase
+}
+
+/// The counter `k` as `node` shows it.
+fn count(world: &World, node: usize, k: &str) -> Option<i128> {
+    world.node(node).counter(&key(k), world.clock().wall)
+}
+
+fn no_conviction(world: &World) {
+    for i in 0..world.len() {
+        let convicted = world.events(i).iter().any(|e| matches!(e, Event::Convicted(..)));
+        assert!(!convicted, "node {i} convicted somebody");
+    }
+}
+
+#[test]
+fn a_node_without_its_disk_takes_its_records_back_before_it_writes() {
+    let mut world = settled(5, Config::default(), 1);
+    for i in 0..20 {
+        world.write(0, &incr("n", 1));
+        world.write(0, &set(&format!("k{i}"), "v"));
+    }
+    world.run_for(ms(10));
+    agree_within(&mut world, seconds(2));
+    assert_eq!(count(&world, 0, "n"), Some(20));
+    let before = status(&mut world, 0).incarnation;
+    world.kill(0);
+    world.restart(0, false, &[1, 2, 3]);
+    assert_eq!(phase(&mut world, 0), Phase::Recovering);
+    let write = world.write(0, &incr("n", 1));
+    assert!(world.outcome(0, write).is_none(), "it waits");
+    assert_eq!(status(&mut world, 0).counters.merged, 0);
+    world.run_for(seconds(1));
+    let after = status(&mut world, 0);
+    assert_eq!((after.phase, after.incarnation > before), (Phase::Ready, true));
+    assert!(world.outcome(0, write).unwrap().is_ok());
+    let recovered =
+        |e: &&Event| matches!(e, Event::Recovered { peers: 3, records } if *records > 0);
+    assert_eq!(world.events(0).iter().filter(recovered).count(), 1);
+    agree_within(&mut world, seconds(2));
+    for i in 0..5 {
+        assert_eq!(count(&world, i, "n"), Some(21));
+        assert_eq!(shown(&world, i, "k7").as_deref(), Some("v"));
+    }
+    no_conviction(&world);
+}
+
+#[test]
+fn one_peer_is_enough_after_five_seconds() {
+    let mut world = settled(2, Config::default(), 2);
+    world.write(0, &incr("n", 3));
+    world.run_for(seconds(1));
+    world.kill(0);
+    world.restart(0, false, &[1]);
+    world.write(0, &incr("n", 1));
+    world.run_for(ms(4_900));
+    assert_eq!(phase(&mut world, 0), Phase::Recovering);
+    world.run_for(ms(200));
+    assert_eq!(phase(&mut world, 0), Phase::Ready);
+    world.run_for(seconds(1));
+    assert_eq!((count(&world, 0, "n"), count(&world, 1, "n")), (Some(4), Some(4)));
+}
+
+#[test]
+fn one_peer_that_comes_and_goes_is_one_peer() {
+    let mut world = settled(2, Config::default(), 3);
+    world.kill(0);
+    world.restart(0, false, &[1]);
+    for _ in 0..4 {
+        world.run_for(ms(500));
+        world.unlink(0, 1);
+        world.dial(0, 1);
+    }
+    assert_eq!(phase(&mut world, 0), Phase::Recovering);
+    world.run_for(seconds(4));
+    assert_eq!(phase(&mut world, 0), Phase::Ready);
+}
+
+#[test]
+fn without_peers_it_waits_for_ever() {
+    let mut world = settled(3, Config::default(), 4);
+    world.write(0, &incr("n", 3));
+    world.run_for(seconds(1));
+    world.kill(0);
+    world.network.split_at = Some(1);
+    world.restart(0, false, &[1, 2]);
+    let write = world.write(0, &incr("n", 1));
+    world.run_for(seconds(3_600));
+    assert_eq!(phase(&mut world, 0), Phase::Recovering);
+    assert!(world.outcome(0, write).is_none());
+    world.network.split_at = None;
+    world.dial(0, 1);
+    world.run_for(seconds(8));
+    assert!(world.outcome(0, write).unwrap().is_ok());
+    assert_eq!(count(&world, 1, "n"), Some(4));
+}
+
+#[test]
+fn peers_that_never_answer_or_announce_too_much_delay_nothing() {
+    let mut world = settled(7, Config::default(), 5);
+    world.write(0, &incr("n", 3));
+    world.run_for(seconds(1));
+    world.kill(0);
+    world.network.silent = 2;
+    world.restart(0, false, &[5, 6, 4, 1, 2, 3]);
+    world.write(0, &incr("n", 1));
+    world.run_for(ms(4));
+    let lie = Message::Recovered(u32::MAX).encode();
+    world.inject(4, 0, Lane::Bulk, &lie);
+    world.run_for(seconds(1));
+    assert_eq!(phase(&mut world, 0), Phase::Ready, "three honest ones answered");
+    assert_eq!(count(&world, 0, "n"), Some(4));
+}
+
+#[test]
+fn what_was_announced_and_did_not_come_is_asked_for_again() {
+    let mut world = settled(2, Config::default(), 6);
+    world.write(0, &incr("n", 3));
+    world.run_for(seconds(1));
+    world.kill(0);
+    world.restart(0, false, &[1]);
+    world.run_for(ms(3));
+    world.network.loss = 1.0;
+    world.run_for(seconds(2));
+    world.network.loss = 0.0;
+    world.write(0, &incr("n", 1));
+    world.run_for(seconds(12));
+    assert_eq!(phase(&mut world, 0), Phase::Ready);
+    assert_eq!(count(&world, 1, "n"), Some(4));
+}
+
+#[test]
+fn all_nodes_without_their_disks_start_again() {
+    let mut world = settled(4, Config::default(), 7);
+    (0..4).for_each(|i| world.kill(i));
+    for i in 0..4 {
+        let others: Vec<usize> = (0..4).filter(|&j| j != i).collect();
+        world.restart(i, false, &others);
+    }
+    world.run_for(seconds(6));
+    assert!((0..4).all(|i| phase(&mut world, i) == Phase::Ready));
+}
+
+#[test]
+fn a_clock_that_was_set_back_mutes_nobody() {
+    for with_disk in [true, false] {
+        let mut world = settled(4, Config::default(), 8);
+        world.write(0, &set("k", "before"));
+        world.write(0, &incr("n", 3));
+        agree_within(&mut world, seconds(2));
+        let before = status(&mut world, 0).incarnation;
+        world.kill(0);
+        world.set_clock_error(0, -3_600_000);
+        world.restart(0, with_disk, &[1, 2, 3]);
+        world.write(0, &set("k", "after"));
+        world.write(0, &incr("n", 1));
+        world.run_for(seconds(2));
+        let after = status(&mut world, 0);
+        assert_eq!((after.phase, after.incarnation > before), (Phase::Ready, true), "{with_disk}");
+        for i in 1..4 {
+            assert_eq!(shown(&world, i, "k").as_deref(), Some("after"), "disk: {with_disk}");
+            assert_eq!(count(&world, i, "n"), Some(4));
+        }
+        no_conviction(&world);
+    }
+}
+
+/// Kills and starts nodes at random while all write, and checks what was acknowledged.
+#[test]
+fn fifty_starts_under_writes_fork_nothing_and_lose_nothing() {
+    let (n, mut rng) = (6, Rng::new(9));
+    let mut world = World::new(n, Config::default(), Network::default(), 9);
+    world.run_for(seconds(3));
+    // Per node and counter: what was acknowledged, and what was asked for.
+    let mut asked = vec![0i128; n];
+    let mut writes = Vec::new();
+    for round in 0..50 {
+        let (victim, with_disk) = (rng.below(n as u32) as usize, rng.chance(0.6));
+        for (i, asked) in asked.iter_mut().enumerate() {
+            let id = world.write(i, &incr(&format!("n{i}"), 1));
+            *asked += 1;
+            writes.push((i, id, world.now()));
+        }
+        world.run_for(ms(u64::from(rng.below(40))));
+        if !with_disk {
+            // What only the lost disk held is lost: let it spread first.
+            world.run_for(ms(500));
+        }
+        world.kill(victim);
+        world.run_for(ms(u64::from(rng.below(300))));
+        let seeds: Vec<usize> = (0..n).filter(|&i| i != victim).collect();
+        world.restart(victim, with_disk, &seeds);
+        world.run_for(ms(200 + u64::from(rng.below(800))));
+        let ready = (0..n).filter(|&i| phase(&mut world, i) == Phase::Ready).count();
+        assert_eq!(ready, n, "all are back in round {round}");
+    }
+    agree_within(&mut world, seconds(10));
+    no_conviction(&world);
+    for (i, &asked) in asked.iter().enumerate() {
+        let ok = |w: &&(usize, _, _)| w.0 == i && matches!(world.outcome(i, w.1), Some(Ok(_)));
+        let acknowledged = writes.iter().filter(ok).count() as i128;
+        let shown = count(&world, (i + 1) % n, &format!("n{i}")).unwrap();
+        assert!((acknowledged..=asked).contains(&shown), "{acknowledged} {shown} of node {i}");
+        assert!(acknowledged > 40);
+    }
+}
