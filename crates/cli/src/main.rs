@@ -1,2 +1,43 @@
-//! The binary.
-fn main() {}
+//! The command line of knhk-mesh. Results go to standard output, everything else to standard error;
+//! what fails says what it was and what helps, as JSON when the output is JSON.
+//!
+//! ```text
+//!   args ─> dev ─┬─ swarm    starts and stops the nodes
+//!                ├─ measure  makes updates, watches them arrive
+//!                └─ report   prints
+//! ```
+#![forbid(unsafe_code)]
+
+mod args;
+mod dev;
+mod failure;
+mod process;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command, Output};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let Command::Dev(dev) = cli.command;
+    let output = dev.output;
+    match run(dev) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print(output == Output::Json);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+fn run(dev: args::Dev) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|e| Failure::new("runtime", &e, "check the limits of threads"))?;
+    let result = runtime.block_on(dev::run(dev));
+    runtime.shutdown_background();
+    result
+}

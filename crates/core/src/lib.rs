@@ -12,6 +12,7 @@ pub mod error;
 pub mod frame;
 pub mod gossip;
 pub mod identity;
+pub mod links;
 pub mod membership;
 pub mod messages;
 pub mod node;

@@ -12,10 +12,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::codec::{Reader, Writer};
 use crate::error::Refused;
-use crate::gossip::Gossip;
-use crate::gossip::links::Link;
 use crate::identity::{NodeId, PeerIx};
-use crate::messages::{Close, Sink};
+use crate::links::{Link, Links};
+use crate::messages::Sink;
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::rng::Rng;
 use crate::time::Time;
@@ -119,7 +118,7 @@ pub struct Scene<'a, S: Sink> {
     /// The members.
     pub registry: &'a mut PeerRegistry,
     /// The links.
-    pub gossip: &'a mut Gossip,
+    pub links: &'a mut Links,
     /// Randomness of the node.
     pub rng: &'a mut Rng,
     /// The way out.
@@ -146,7 +145,7 @@ impl Membership {
         let jitter = CARE / 4 * scene.rng.below(4);
         self.next_care = scene.now + CARE + jitter;
         self.dials.retain(|(_, deadline)| *deadline > scene.now);
-        let missing = scene.wanted.saturating_sub(scene.gossip.links.chosen());
+        let missing = scene.wanted.saturating_sub(scene.links.chosen());
         if missing > 0 {
             self.choose(scene, missing);
         } else if scene.now >= self.next_rotation {
@@ -167,7 +166,7 @@ impl Membership {
             if open == 0 {
                 return;
             }
-            match scene.gossip.links.get_mut(peer) {
+            match scene.links.get_mut(peer) {
                 Some(link) if link.chosen() => {}
                 Some(link) => {
                     link.set_chosen(true);
@@ -193,7 +192,7 @@ impl Membership {
     fn rotate<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         let mut drawn = Vec::new();
         scene.registry.random(4, scene.rng, &mut drawn);
-        let unlinked = drawn.into_iter().find(|&peer| scene.gossip.links.get(peer).is_none());
+        let unlinked = drawn.into_iter().find(|&peer| scene.links.get(peer).is_none());
         if let Some(peer) = unlinked {
             self.dial(scene, peer);
         }
@@ -204,26 +203,22 @@ impl Membership {
         self.dials.retain(|(dialled, _)| dialled != node);
     }
 
-    /// A link of its own choice came up: one too many goes, outside of the tree if possible.
-    pub fn link_came<S: Sink>(&mut self, scene: &mut Scene<'_, S>, newest: PeerIx) {
-        if scene.gossip.links.chosen() <= scene.wanted {
-            return;
+    /// The link to end when one of its own choice came up and is one too many; outside of the
+    /// tree if possible.
+    pub fn surplus<S: Sink>(&self, scene: &mut Scene<'_, S>, newest: PeerIx) -> Option<PeerIx> {
+        if scene.links.chosen() <= scene.wanted {
+            return None;
         }
         let candidates = |eager: bool| {
             let fits = |l: &&Link| l.chosen() && l.eager() == eager && l.peer != newest;
-            scene.gossip.links.iter().filter(fits).map(|l| l.peer).collect::<Vec<_>>()
+            scene.links.iter().filter(fits).map(|l| l.peer).collect::<Vec<_>>()
         };
         let mut from = candidates(false);
         if from.is_empty() {
             from = candidates(true);
         }
-        if from.is_empty() {
-            return;
-        }
-        let victim = from[scene.rng.below(from.len() as u32) as usize];
-        scene.gossip.links.remove(victim);
-        scene.gossip.forget_session(victim);
-        scene.sink.disconnect(victim, Close::Rotated);
+        let count = u32::try_from(from.len()).ok().filter(|&n| n > 0)?;
+        Some(from[scene.rng.below(count) as usize])
     }
 }
 
@@ -243,13 +238,15 @@ mod tests {
             let addresses = addresses.into_iter().map(plain).collect();
             let member = Member { left, wire_version, region, zone, addresses };
             let mut bytes = member.encode();
-            prop_assert_eq!(Member::decode(&bytes).as_ref(), Ok(&member));
+            prop_assert_eq!(Member::decode(&bytes), Ok(member.clone()));
             bytes.extend_from_slice(b"of a later version");
             prop_assert_eq!(Member::decode(&bytes), Ok(member));
         }
 
         #[test]
-        fn arbitrary_bytes_are_refused_calmly(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_refused_calmly(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
             if let Ok(member) = Member::decode(&bytes) {
                 prop_assert!(member.addresses.len() <= MAX_ADDRESSES);
             }

@@ -138,7 +138,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_path_proves_its_leaf_and_no_other(n in 1usize..=256, a in 0usize..256, b in 0usize..256) {
+        fn a_path_proves_its_leaf_and_no_other(
+            n in 1usize..=256, a in 0usize..256, b in 0usize..256,
+        ) {
             let (a, b) = (a % n, b % n);
             let leaves = leaves(n);
             let path = &paths(&leaves, &[a as u16])[0];

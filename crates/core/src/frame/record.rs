@@ -188,7 +188,9 @@ mod tests {
         }
 
         #[test]
-        fn bytes_that_read_are_the_only_encoding(bytes in proptest::collection::vec(any::<u8>(), 24..80)) {
+        fn bytes_that_read_are_the_only_encoding(
+            bytes in proptest::collection::vec(any::<u8>(), 24..80),
+        ) {
             let mut bytes = bytes;
             bytes[3] &= 15;
             bytes[20] %= 40;

@@ -91,7 +91,9 @@ fn two_branches_are_a_transferable_proof_and_two_frames_in_a_row_are_none() {
 
 proptest! {
     #[test]
-    fn any_records_can_be_proven_alone(n in 1usize..=256, picks in proptest::collection::btree_set(0u16..256, 1..6)) {
+    fn any_records_can_be_proven_alone(
+        n in 1usize..=256, picks in proptest::collection::btree_set(0u16..256, 1..6),
+    ) {
         let picks: Vec<u16> = picks.into_iter().filter(|&i| usize::from(i) < n).collect();
         prop_assume!(!picks.is_empty());
         let records = records(n);
@@ -110,12 +112,15 @@ proptest! {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed(n in 1usize..6, at: prop::sample::Index, bit in 0u8..8, proof: bool) {
+    fn every_flipped_bit_is_noticed(
+        n in 1usize..6, at: prop::sample::Index, bit in 0u8..8, proof: bool,
+    ) {
         let records = records(n);
         let own = seal(&mut chain(), &records, &[], &mesh(), &author());
         let ids: Vec<Hash> = own.leaves().iter().map(|leaf| leaf.id).collect();
         let paths = merkle::paths(&ids, &[0]);
-        let bytes = if proof { write_proof(own.header(), &[(0, &paths[0], &records[0])]) } else { own.bytes().clone() };
+        let proven = write_proof(own.header(), &[(0, &paths[0], &records[0])]);
+        let bytes = if proof { proven } else { own.bytes().clone() };
         let mut flipped = bytes.to_vec();
         let at = at.index(flipped.len());
         flipped[at] ^= 1 << bit;
@@ -128,7 +133,9 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_are_refused_calmly(bytes in proptest::collection::vec(any::<u8>(), 0..600), tag in 0u8..6) {
+    fn arbitrary_bytes_are_refused_calmly(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600), tag in 0u8..6,
+    ) {
         let mut bytes = bytes;
         bytes.insert(0, tag);
         bytes.insert(1, 1);

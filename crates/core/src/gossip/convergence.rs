@@ -4,8 +4,9 @@
 
 use core::time::Duration;
 
-use super::{Gossip, Scene, links};
+use super::{Gossip, Scene};
 use crate::config::Settings;
+use crate::links;
 use crate::messages::Sink;
 use crate::time::Time;
 

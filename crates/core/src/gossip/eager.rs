@@ -18,7 +18,7 @@ impl Gossip {
         if scene.settings.lanes == Lanes::Repair {
             return;
         }
-        let goes = |link: &&super::links::Link| {
+        let goes = |link: &&crate::links::Link| {
             link.eager() && !link.distrusted() && Some(link.peer) != from
         };
         let to: Vec<PeerIx> = self.links.iter().filter(goes).map(|link| link.peer).collect();

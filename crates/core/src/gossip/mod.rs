@@ -16,7 +16,6 @@
 
 pub mod convergence;
 mod eager;
-pub mod links;
 pub mod reconcile;
 mod round;
 
@@ -28,11 +27,11 @@ use crate::crdt::Store;
 use crate::crdt::store::EntryIx;
 use crate::digest::Root;
 use crate::identity::PeerIx;
+use crate::links::Links;
 use crate::messages::{Lane, Message, Sink};
 use crate::rng::Rng;
 use crate::telemetry::Counters;
 use crate::time::{Now, Time};
-use links::Links;
 use reconcile::Sessions;
 
 /// Roots that a node remembers of itself.

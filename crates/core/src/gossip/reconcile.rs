@@ -236,7 +236,7 @@ impl Gossip {
         peer: PeerIx,
         reply: &mut Reply,
     ) -> u64 {
-        let mine = super::links::tag(&self.current_root(scene.store, scene.now.mono));
+        let mine = crate::links::tag(&self.current_root(scene.store, scene.now.mono));
         let tick = super::convergence::tick(scene.now.mono, scene.settings);
         let theirs = self.links.get(peer).and_then(|l| l.heard_within(u16::MAX / 2, tick));
         if theirs.is_none_or(|tag| tag == mine) {

@@ -1,8 +1,8 @@
 //! Links come and go.
 
 use super::{Node, NodeId, Now, Phase};
-use crate::gossip::links::Link;
 use crate::identity::{Incarnation, PeerIx};
+use crate::links::Link;
 use crate::messages::{Close, Lane, Message, Sink};
 use crate::peer_registry::PeerInfo;
 
@@ -34,9 +34,13 @@ impl Node {
             self.ask_for_own(now, peer);
             sink.send(&[peer], Lane::Control, &Message::Recover);
         }
+        self.membership.care_soon(now.mono);
         let (membership, mut scene) = self.membership_scene(now, sink);
-        membership.link_came(&mut scene, peer);
-        membership.care_soon(now.mono);
+        if let Some(surplus) = membership.surplus(&mut scene, peer) {
+            self.gossip.links.remove(surplus);
+            self.gossip.forget_session(surplus);
+            sink.disconnect(surplus, Close::Rotated);
+        }
     }
 
     /// The peer's index; a stranger gets one for as long as its link stands.
@@ -67,8 +71,9 @@ impl Node {
         self.membership.care_soon(now.mono);
     }
 
-    pub(super) fn on_dial_failed(&mut self, now: Now, node: &NodeId) {
+    /// The next regular look at the links chooses somebody else: a partition must not become a
+    /// storm of dials.
+    pub(super) fn on_dial_failed(&mut self, node: &NodeId) {
         self.membership.dial_ended(node);
-        self.membership.care_soon(now.mono);
     }
 }

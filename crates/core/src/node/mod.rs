@@ -89,7 +89,7 @@ impl Node {
     pub fn new(
         settings: Arc<Settings>,
         signer: Box<dyn Signer + Send>,
-        restored: Restored,
+        restored: &Restored,
         seed: u64,
         now: Now,
     ) -> Self {
@@ -181,7 +181,7 @@ impl Node {
             Input::Congested(..) => self.counters.congested += 1,
             Input::LinkUp { node, chosen } => self.on_link_up(now, node, chosen, sink),
             Input::LinkDown(peer) => self.on_link_down(now, peer),
-            Input::DialFailed(node) => self.on_dial_failed(now, &node),
+            Input::DialFailed(node) => self.on_dial_failed(&node),
             Input::Rtt(peer, rtt) => {
                 self.registry.observe_rtt(peer, rtt);
             }
@@ -250,7 +250,8 @@ impl Node {
         let Node { settings, registry, gossip, rng, membership, .. } = self;
         let members = registry.members().saturating_sub(1);
         let wanted = settings.wanted_links().min(members);
-        (membership, membership::Scene { now: now.mono, wanted, registry, gossip, rng, sink })
+        let (now, links) = (now.mono, &mut gossip.links);
+        (membership, membership::Scene { now, wanted, registry, links, rng, sink })
     }
 
     /// The node's id.

@@ -15,7 +15,7 @@ const fn room(name: &'static str, floor: u8) -> Room {
     Room { name, floor, beside: &[] }
 }
 
-const ROOMS: [Room; 22] = [
+const ROOMS: [Room; 23] = [
     room("error", 1),
     room("time", 1),
     room("rng", 1),
@@ -30,6 +30,7 @@ const ROOMS: [Room; 22] = [
     room("topology", 4),
     room("partition", 4),
     room("routing", 4),
+    room("links", 5),
     room("messages", 5),
     room("security", 5),
     room("gossip", 6),

@@ -1,0 +1,122 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// A peer-to-peer mesh for swarms of agents.
+#[derive(Debug, Parser)]
+#[command(name = "knhk-mesh", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a swarm on this machine and measure it
+    Dev(Dev),
+}
+
+/// What carries the links.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Wire {
+    /// UDP with TLS 1.3
+    Quic,
+    /// In clear, loopback only
+    Tcp,
+    /// Channels inside the process
+    Memory,
+}
+
+impl Wire {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Wire::Quic => "quic",
+            Wire::Tcp => "tcp",
+            Wire::Memory => "memory",
+        }
+    }
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// Each node has its own identity, socket, task and store; they share code and runtime, and
+/// nothing else. Without --updates the swarm stays up until Ctrl-C.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Dev {
+    /// How many nodes
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) agents: u16,
+    /// What carries the links
+    #[arg(long, value_enum, default_value_t = Wire::Quic)]
+    pub(crate) transport: Wire,
+    /// Peers per gossip round
+    #[arg(long, default_value_t = 3, value_name = "K")]
+    pub(crate) fanout: usize,
+    /// Length of a gossip round in milliseconds
+    #[arg(long, default_value_t = 100, value_name = "T")]
+    pub(crate) interval_ms: u64,
+    /// Make this many updates one after the other, print what they took, and end
+    #[arg(long, value_name = "U")]
+    pub(crate) updates: Option<u32>,
+    /// End after this time at the latest, such as 90s or 2m [default with --updates: 60s]
+    #[arg(long = "for", value_name = "D", value_parser = duration)]
+    pub(crate) time: Option<Duration>,
+    /// How to print results
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// Keep keys and records in DIR/node-000 and so on
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Repeat the random choices of an earlier run
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// `500ms`, `90s`, `2m`, `1h`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let ms_per_unit = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("write a number and ms, s, m or h, such as 90s".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "write a number and a unit, such as 90s")?;
+    let ms = number.checked_mul(ms_per_unit).filter(|&ms| ms > 0 && ms <= 30 * 86_400_000);
+    ms.map(Duration::from_millis).ok_or_else(|| "from 1ms to 30 days".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn durations_need_a_number_and_a_known_unit() {
+        let ms = |text| duration(text).map(|d| d.as_millis());
+        assert_eq!(ms("60s"), Ok(60_000));
+        assert_eq!(ms("5"), Ok(5_000));
+        assert_eq!(ms("250ms"), Ok(250));
+        assert_eq!(ms("2m"), Ok(120_000));
+        for bad in ["", "s", "1d", "-1s", "1.5s", "0s", "99999999999999999999s", "999999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,217 @@
+//! `knhk-mesh dev`: a swarm of real nodes in one process, and what it measures.
+
+mod measure;
+mod report;
+mod swarm;
+
+use std::time::Duration;
+
+use knhk_mesh::rng::Rng;
+use tokio::time::Instant;
+
+use crate::args::{Dev, Output};
+use crate::failure::Failure;
+use crate::process;
+use measure::Meter;
+use report::{Report, progress, progress_done, round, say, summarise};
+use swarm::Swarm;
+
+/// How long a run with `--updates` may take when nothing is said.
+const DEFAULT_TIME: Duration = Duration::from_secs(60);
+/// An update that is not everywhere by then counts as lost.
+const LOST_AFTER: Duration = Duration::from_secs(20);
+/// Between two live lines.
+const LIVE_EVERY: Duration = Duration::from_secs(1);
+/// Left of the time for the last words.
+const RESERVE: Duration = Duration::from_millis(300);
+
+pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
+    let started = Instant::now();
+    let seed = args.seed.unwrap_or_else(clock_seed);
+    header(&args, seed);
+    let needed = u64::from(args.agents) * if args.data_dir.is_some() { 4 } else { 2 } + 64;
+    process::allow_open_files(needed).map_err(|limit| {
+        let message = format!("{needed} open files are needed, {limit} are allowed");
+        Failure::new("open_files", &message, &format!("run `ulimit -n {needed}` first"))
+    })?;
+    let time = args.time.or_else(|| args.updates.map(|_| DEFAULT_TIME));
+    let deadline = time.map_or_else(far_away, |time| started + time);
+    let mut stop = None;
+    let result = tokio::select! {
+        result = session(&args, seed, started, deadline, &mut stop) => result,
+        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+    };
+    progress_done();
+    if let Some(swarm) = stop {
+        // A second Ctrl-C does not wait for the good-byes.
+        tokio::select! {
+            () = swarm.stop() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+    result
+}
+
+/// A run up to its result. The swarm is left in `kept`, so that it is stopped whatever happened.
+async fn session(
+    args: &Dev,
+    seed: u64,
+    started: Instant,
+    deadline: Instant,
+    kept: &mut Option<Swarm>,
+) -> Result<(), Failure> {
+    let mut rng = Rng::new(seed);
+    let too_late = |what: &str| {
+        Failure::new("time", &format!("time is over: {what}"), "give it more with --for")
+    };
+    let start = Swarm::start(args, &mut rng, progress);
+    let swarm = tokio::time::timeout_at(deadline - RESERVE, start).await;
+    let swarm = kept.insert(swarm.map_err(|_| too_late("not all nodes started"))??);
+    let joined = tokio::time::timeout_at(deadline - RESERVE, swarm.joined(progress)).await;
+    match joined {
+        Ok(result) => result?,
+        Err(_) => return Err(too_late(&how_far(swarm).await)),
+    }
+    let setup = started.elapsed();
+    progress_done();
+    let updates = args.updates.unwrap_or(1);
+    if args.updates.is_none() && args.output == Output::Text {
+        table(swarm, setup).await?;
+    }
+    let report = measured(args, swarm, &mut rng, setup, updates, deadline - RESERVE).await?;
+    match args.output {
+        Output::Json => say(&report.json()),
+        Output::Text if args.updates.is_some() => say(&report.text()),
+        Output::Text => first_update(&report),
+    }
+    if !report.converged {
+        let message = format!("{} of {} updates did not arrive", report.lost, report.updates);
+        return Err(Failure::new("not_converged", &message, "give it more time with --for"));
+    }
+    if args.updates.is_some() {
+        return Ok(());
+    }
+    live(swarm, deadline).await
+}
+
+/// Makes the updates and puts together what they took.
+async fn measured(
+    args: &Dev,
+    swarm: &Swarm,
+    rng: &mut Rng,
+    setup: Duration,
+    updates: u32,
+    deadline: Instant,
+) -> Result<Report, Failure> {
+    let mut meter = Meter::attach(swarm).await?;
+    let (copies_before, bytes_before) = swarm.received().await?;
+    let (cpu_before, begin) = (process::cpu_time(), Instant::now());
+    let mut times = Vec::with_capacity(updates as usize);
+    let mut made = 0;
+    while made < updates && Instant::now() < deadline {
+        made += 1;
+        let give_up = deadline.min(Instant::now() + LOST_AFTER);
+        progress(&format!("update {made} of {updates}"));
+        times.extend(meter.update(swarm, rng, give_up).await?);
+    }
+    let (cpu_after, took) = (process::cpu_time(), begin.elapsed());
+    let (copies, bytes) = swarm.received().await?;
+    let lost = made - times.len() as u32;
+    let mut agree = swarm.agree().await?;
+    while lost == 0 && !agree && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        agree = swarm.agree().await?;
+    }
+    let interval = Duration::from_millis(args.interval_ms);
+    let (convergence_ms, rounds) = summarise(&mut times, interval);
+    let agents = swarm.nodes.len() as f64;
+    let per = |amount: f64, of: f64| (of > 0.0).then(|| round(amount / of));
+    let cpu = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before));
+    Ok(Report {
+        agents: swarm.nodes.len(),
+        transport: args.transport.name(),
+        interval_ms: args.interval_ms,
+        fanout: args.fanout,
+        setup_ms: setup.as_millis() as u64,
+        updates: made,
+        lost,
+        converged: lost == 0 && agree && made == updates,
+        convergence_ms,
+        rounds,
+        copies_per_agent: per((copies - copies_before) as f64, agents * f64::from(made)),
+        bytes_per_agent_per_s: per((bytes - bytes_before) as f64, agents * took.as_secs_f64()),
+        cpu_ms_per_update: cpu.and_then(|cpu| per(cpu.as_secs_f64() * 1_000.0, made.into())),
+        rss_bytes: process::resident_bytes(),
+    })
+}
+
+fn header(args: &Dev, seed: u64) {
+    if args.output == Output::Text {
+        let (agents, transport) = (args.agents, args.transport.name());
+        let (fanout, interval) = (args.fanout, args.interval_ms);
+        say(&format!(
+            "knhk-mesh {}: starting {agents} nodes over {transport}, fanout {fanout}, rounds of \
+             {interval} ms, seed {seed}",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+}
+
+async fn table(swarm: &Swarm, setup: Duration) -> Result<(), Failure> {
+    let mut rows = Vec::with_capacity(swarm.nodes.len());
+    for node in &swarm.nodes {
+        rows.push(swarm::status(node).await?);
+    }
+    say(&report::table(&rows));
+    say(&format!("all joined after {:.2} s", setup.as_secs_f64()));
+    Ok(())
+}
+
+fn first_update(report: &Report) {
+    let took = report.convergence_ms.max.map_or("-".into(), |ms| format!("{ms:.2} ms"));
+    say(&format!("a first update was at every node after {took}"));
+    say("\nTry next:");
+    say("  knhk-mesh dev --agents 100 --updates 50 --for 60s");
+    say("  knhk-mesh dev --agents 10 --data-dir ./swarm     (keys and records survive a restart)");
+    say("  cargo run -p knhk-mesh --example hello           (the library)");
+    say("\nCtrl-C ends it.");
+}
+
+/// Stays up and shows what the first node sees.
+async fn live(swarm: &Swarm, deadline: Instant) -> Result<(), Failure> {
+    let mut before = swarm::status(&swarm.nodes[0]).await?;
+    while Instant::now() < deadline {
+        tokio::time::sleep_until(deadline.min(Instant::now() + LIVE_EVERY)).await;
+        let now = swarm::status(&swarm.nodes[0]).await?;
+        let received = now.traffic.bytes_in - before.traffic.bytes_in;
+        progress(&format!(
+            "node 0: {} members, {} links, {} records, {received} B/s received, {}",
+            now.node.members,
+            now.node.links,
+            now.node.records,
+            if now.node.converged { "converged" } else { "converging" },
+        ));
+        before = now;
+    }
+    Ok(())
+}
+
+async fn how_far(swarm: &Swarm) -> String {
+    let wanted = swarm.nodes.len();
+    let mut joined = 0;
+    for node in &swarm.nodes {
+        let members = swarm::status(node).await.map_or(0, |status| status.node.members);
+        joined += usize::from(members >= wanted);
+    }
+    format!("{joined} of {wanted} nodes know all members")
+}
+
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(30 * 365 * 86_400)
+}
+
+/// Only decides who writes and who is whose seed; any value will do.
+fn clock_seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}

@@ -1,0 +1,149 @@
+//! The nodes of one run: started in waves, each seeded with a few that started before it, and
+//! stopped together. They meet over their transport only.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use knhk_mesh::config::Config;
+use knhk_mesh::digest::Root;
+use knhk_mesh::rng::Rng;
+use knhk_mesh::transport::memory::MemoryHub;
+use knhk_mesh::{Mesh, Options, Profile, TransportKind};
+use tokio::task::JoinSet;
+
+use crate::args::{Dev, Wire};
+use crate::failure::Failure;
+
+/// Nodes that start at a time.
+const WAVE: usize = 32;
+/// Earlier nodes that a node is told about.
+const SEEDS: usize = 3;
+/// More nodes than this use little memory for each connection.
+const LEAN_ABOVE: usize = 64;
+/// Pause between two looks at a node that has not joined yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+pub(crate) struct Swarm {
+    pub(crate) nodes: Vec<Mesh>,
+}
+
+impl Swarm {
+    /// Starts all nodes. `progress` is told how many there are.
+    pub(crate) async fn start(
+        args: &Dev,
+        rng: &mut Rng,
+        progress: impl Fn(&str),
+    ) -> Result<Self, Failure> {
+        let wanted = usize::from(args.agents);
+        let hub = MemoryHub::new();
+        let mut nodes: Vec<Mesh> = Vec::with_capacity(wanted);
+        while nodes.len() < wanted {
+            // The first ones know each other soon; then the waves grow with what is there.
+            let wave = nodes.len().clamp(1, WAVE).min(wanted - nodes.len());
+            let known: Vec<SocketAddr> = nodes.iter().map(Mesh::local_addr).collect();
+            let mut starting = JoinSet::new();
+            for i in 0..wave {
+                let mut seeds = Vec::with_capacity(SEEDS);
+                rng.sample(&known, SEEDS, &mut seeds);
+                let options = options(args, nodes.len() + i, seeds, &hub, rng.next_u64());
+                starting.spawn(Mesh::join(options));
+            }
+            let before = nodes.len();
+            for joined in starting.join_all().await {
+                let node = joined.map_err(|e| {
+                    Failure::new("start", &e, "use fewer nodes, or free what they need")
+                })?;
+                nodes.push(node);
+            }
+            for node in &nodes[before.max(1)..] {
+                linked(node).await?;
+            }
+            progress(&format!("{} of {wanted} nodes started", nodes.len()));
+        }
+        Ok(Swarm { nodes })
+    }
+
+    /// Waits until every node has all the others in its directory and all hold the same records.
+    pub(crate) async fn joined(&self, progress: impl Fn(&str)) -> Result<(), Failure> {
+        let wanted = self.nodes.len();
+        for (i, node) in self.nodes.iter().enumerate() {
+            while status(node).await?.node.members < wanted {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            progress(&format!("{} of {wanted} nodes know all members", i + 1));
+        }
+        while !self.agree().await? {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// Whether all nodes hold the same records now.
+    pub(crate) async fn agree(&self) -> Result<bool, Failure> {
+        let mut first: Option<Root> = None;
+        for node in &self.nodes {
+            let root = node.digest().await.map_err(|e| stopped(&e))?;
+            if *first.get_or_insert(root) != root {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What all nodes received so far: (payload copies, bytes).
+    pub(crate) async fn received(&self) -> Result<(u64, u64), Failure> {
+        let (mut copies, mut bytes) = (0, 0);
+        for node in &self.nodes {
+            let status = status(node).await?;
+            copies += status.node.counters.copies;
+            bytes += status.traffic.bytes_in;
+        }
+        Ok((copies, bytes))
+    }
+
+    /// Stops all nodes at the same time.
+    pub(crate) async fn stop(self) {
+        let mut stopping = JoinSet::new();
+        for node in self.nodes {
+            stopping.spawn(async move { node.close().await });
+        }
+        stopping.join_all().await;
+    }
+}
+
+pub(crate) async fn status(node: &Mesh) -> Result<knhk_mesh::Status, Failure> {
+    node.status().await.map_err(|e| stopped(&e))
+}
+
+pub(crate) fn stopped(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new("node_stopped", error, "this is a defect: please report it with the command")
+}
+
+async fn linked(node: &Mesh) -> Result<(), Failure> {
+    while status(node).await?.node.links == 0 {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
+
+fn options(args: &Dev, i: usize, seeds: Vec<SocketAddr>, hub: &MemoryHub, random: u64) -> Options {
+    let config = Config {
+        fanout: args.fanout,
+        interval: Duration::from_millis(args.interval_ms),
+        ..Config::default()
+    };
+    let lean = usize::from(args.agents) > LEAN_ABOVE;
+    Options {
+        config,
+        transport: match args.transport {
+            Wire::Quic => TransportKind::Quic,
+            Wire::Tcp => TransportKind::Tcp,
+            Wire::Memory => TransportKind::Memory(hub.clone()),
+        },
+        seeds,
+        data_dir: args.data_dir.as_ref().map(|dir| dir.join(format!("node-{i:03}"))),
+        profile: if lean { Profile::Lean } else { Profile::Normal },
+        random_seed: Some(random),
+        ..Options::default()
+    }
+}

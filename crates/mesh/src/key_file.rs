@@ -1,0 +1,253 @@
+//! The file that holds a node's identity: one line of base32 under a comment. Whoever reads it is
+//! the node, so it is created for its owner only and refused when others may read it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use data_encoding::BASE32_NOPAD;
+use knhk_mesh_core::identity::{Keypair, Signer};
+
+/// A key file is far smaller.
+const MAX_BYTES: u64 = 4_096;
+const SECRET_BYTES: usize = 32;
+
+/// Where a key came from.
+#[derive(Debug)]
+pub enum Loaded {
+    /// The file was there.
+    Loaded(Keypair),
+    /// There was none; a fresh key was written.
+    Created(Keypair),
+}
+
+impl Loaded {
+    /// The key, wherever it came from.
+    #[must_use]
+    pub fn into_keypair(self) -> Keypair {
+        match self {
+            Loaded::Loaded(keypair) | Loaded::Created(keypair) => keypair,
+        }
+    }
+}
+
+/// Why there is no key. No file was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// Others than the owner may read or write the file.
+    #[error("{path} is readable by others (mode {mode:o}): run `chmod 600 {path}`")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file holds something else than one key.
+    #[error("{path} holds no key: expected one line of 52 base32 characters")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The system gave no randomness for a fresh key.
+    #[error("no randomness for a key: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// Loads the key at `path`, or creates it with the system's randomness. Of several processes that
+/// create it at once one wins and all get its key; a crash leaves a whole file or none.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn load_or_create(path: &Path) -> Result<Loaded, KeyFileError> {
+    match load(path) {
+        Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+        other => return other.map(Loaded::Loaded),
+    }
+    let mut secret = [0; SECRET_BYTES];
+    getrandom::fill(&mut secret).map_err(KeyFileError::Randomness)?;
+    let keypair = Keypair::from_secret(&secret);
+    let written = create(path, &keypair, &secret);
+    wipe(&mut secret);
+    match written {
+        Ok(()) => Ok(Loaded::Created(keypair)),
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+            load(path).map(Loaded::Loaded)
+        }
+        Err(source) => Err(KeyFileError::Io { path: path.into(), source }),
+    }
+}
+
+/// Loads the key at `path`.
+///
+/// # Errors
+/// [`KeyFileError`]; [`KeyFileError::Io`] also if there is no such file.
+pub fn load(path: &Path) -> Result<Keypair, KeyFileError> {
+    let failed = |source| KeyFileError::Io { path: path.into(), source };
+    let file = File::open(path).map_err(failed)?;
+    check_mode(path, &file)?;
+    let mut text = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut text).map_err(failed)?;
+    let keypair = parse(&text);
+    wipe(&mut text);
+    keypair.ok_or_else(|| KeyFileError::Malformed { path: path.into() })
+}
+
+fn parse(text: &[u8]) -> Option<Keypair> {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut keys = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+    let line = keys.next()?;
+    if keys.next().is_some() || line.iter().any(u8::is_ascii_uppercase) {
+        return None;
+    }
+    let mut upper = line.to_ascii_uppercase();
+    let decoded = BASE32_NOPAD.decode(&upper);
+    wipe(&mut upper);
+    let mut secret = decoded.ok()?;
+    let keypair = secret.first_chunk::<SECRET_BYTES>().map(Keypair::from_secret);
+    let whole = secret.len() == SECRET_BYTES;
+    wipe(&mut secret);
+    keypair.filter(|_| whole)
+}
+
+/// Written aside, synced, then linked under its name, which fails if the name exists by now.
+fn create(path: &Path, keypair: &Keypair, secret: &[u8; SECRET_BYTES]) -> io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}.new", std::process::id()));
+    let aside = PathBuf::from(aside);
+    let node = keypair.node_id();
+    let mut key = BASE32_NOPAD.encode(secret).to_ascii_lowercase().into_bytes();
+    let head =
+        format!("# knhk-mesh identity of node {node}\n# Secret: whoever reads it is the node.\n");
+    let written =
+        write_new(&aside, head.as_bytes(), &key).and_then(|()| fs::hard_link(&aside, path));
+    wipe(&mut key);
+    if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
+        && !path.exists()
+    {
+        // The remains of a process with the same number that crashed here.
+        fs::remove_file(&aside)?;
+        return Err(io::Error::other("an unfinished key file was in the way; start again"));
+    }
+    let _ = fs::remove_file(&aside);
+    written?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn write_new(path: &Path, head: &[u8], key: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    for part in [head, key, b"\n"] {
+        file.write_all(part)?;
+    }
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn check_mode(path: &Path, file: &File) -> Result<(), KeyFileError> {
+    let metadata =
+        file.metadata().map_err(|source| KeyFileError::Io { path: path.into(), source })?;
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(KeyFileError::Exposed { path: path.into(), mode })
+}
+
+#[cfg(not(unix))]
+fn check_mode(_path: &Path, _file: &File) -> Result<(), KeyFileError> {
+    Ok(())
+}
+
+/// Overwrites a copy of the secret; the black box keeps the compiler from leaving it out.
+fn wipe(secret: &mut [u8]) {
+    secret.fill(0);
+    std::hint::black_box(secret);
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("knhk-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir(&folder).unwrap();
+            Folder(folder)
+        }
+        fn key(&self) -> PathBuf {
+            self.0.join("node.key")
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_key_is_created_once_for_its_owner_and_then_loaded() {
+        let folder = Folder::new("created");
+        let Loaded::Created(created) = load_or_create(&folder.key()).unwrap() else {
+            panic!("there was a key");
+        };
+        let mode = fs::metadata(folder.key()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let Loaded::Loaded(loaded) = load_or_create(&folder.key()).unwrap() else {
+            panic!("it was made again");
+        };
+        assert_eq!(loaded.node_id(), created.node_id());
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left aside");
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_with_the_remedy() {
+        let folder = Folder::new("exposed");
+        load_or_create(&folder.key()).unwrap();
+        for mode in [0o640, 0o604, 0o660, 0o644] {
+            fs::set_permissions(folder.key(), fs::Permissions::from_mode(mode)).unwrap();
+            let error = load_or_create(&folder.key()).unwrap_err();
+            assert!(matches!(error, KeyFileError::Exposed { .. }));
+            assert!(error.to_string().contains("chmod 600"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_and_kept() {
+        let folder = Folder::new("malformed");
+        load_or_create(&folder.key()).unwrap();
+        let good = fs::read_to_string(folder.key()).unwrap();
+        let key = good.lines().last().unwrap().to_owned();
+        let twice = format!("{good}{key}\n");
+        for bad in ["", "# only words\n", "no key", &key[1..], &key.to_uppercase(), &twice] {
+            fs::write(folder.key(), bad).unwrap();
+            let refused = load_or_create(&folder.key());
+            assert!(matches!(refused, Err(KeyFileError::Malformed { .. })), "{bad}");
+            assert_eq!(fs::read_to_string(folder.key()).unwrap(), bad);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error() {
+        let folder = Folder::new("missing");
+        let missing = folder.0.join("none").join("node.key");
+        assert!(matches!(load_or_create(&missing), Err(KeyFileError::Io { .. })));
+    }
+}

@@ -1,0 +1,304 @@
+//! The handle of a node that applications hold. Clones are the same node; all methods may be called
+//! from any task. Writes and reads pass through the node's bounded mailbox, so a handle never sees
+//! half of a merge, and its own acknowledged writes are in what it reads next.
+//!
+//! ```text
+//!   Mesh::join ─> key, store, transport ─> node task
+//!   Mesh ──set, get, watch ...──> mailbox (1,024) ──> node task ──> reply
+//! ```
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use knhk_mesh_core::config;
+use knhk_mesh_core::digest::Root;
+use knhk_mesh_core::identity::{Keypair, MeshId, NodeId, Signer};
+use knhk_mesh_core::node::{self, Node, Restored};
+use knhk_mesh_core::rng::mix;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::error::{JoinError, Stopped, WatchError};
+use crate::key_file::{self, Loaded};
+use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask, Traffic};
+use crate::options::{Identity, Options, TransportKind};
+use crate::peer_registry::{PeerInfo, PeerRegistry};
+use crate::storage::{Answer, Found, Store, StoreError};
+use crate::transport::{self, Settings, Transport};
+use crate::watch::{Watch, Watchers};
+
+/// The key file inside the data folder.
+const KEY_FILE: &str = "node.key";
+/// Answers of the disk that wait for the node task; more only make the disk wait.
+const ANSWERS: usize = 256;
+
+/// A node of a mesh. See [`Mesh::join`].
+#[derive(Clone)]
+pub struct Mesh {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) commands: mpsc::Sender<Command>,
+    node: NodeId,
+    mesh: MeshId,
+    local_addr: SocketAddr,
+    random: u64,
+}
+
+/// What a node says about itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// The protocol's view: phase, members, links, root, counters.
+    pub node: node::Status,
+    /// What its links carried since the start.
+    pub traffic: Traffic,
+    /// Where it listens.
+    pub local_addr: SocketAddr,
+}
+
+impl Mesh {
+    /// Starts a node and returns as soon as it listens; joining goes on in the background, and an
+    /// absent seed is tried for ever. Must be called inside a tokio runtime, on which the node then
+    /// lives until [`Mesh::leave`], [`Mesh::close`] or the drop of its last handle.
+    ///
+    /// # Errors
+    /// [`JoinError`] says what to change; no node runs then.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use knhk_mesh::{Mesh, Options};
+    /// let mesh = Mesh::join(Options::default()).await?;
+    /// mesh.set("greeting", "hello").await?;
+    /// let value = mesh.get("greeting").await?.ok_or("absent")?;
+    /// assert_eq!(value.value, "hello");
+    /// mesh.leave().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn join(options: Options) -> Result<Mesh, JoinError> {
+        options.check()?;
+        let random = match options.random_seed {
+            Some(seed) => seed,
+            None => getrandom::u64().map_err(|e| JoinError::Randomness(e.to_string()))?,
+        };
+        let mesh = options.config.genesis.mesh_id();
+        let (answer, answers) = mpsc::channel(ANSWERS);
+        let opened = open(options.identity, options.data_dir, mesh, answer).await?;
+        let keypair = Arc::new(opened.keypair);
+        let mut config = options.config;
+        let settings = Settings {
+            admission: config.admission.clone(),
+            bind: options.bind,
+            insecure: options.insecure,
+            max_links: config.max_links,
+            ..Settings::new(Arc::clone(&keypair), mesh, options.profile)
+        };
+        let (event, events) = mpsc::channel(transport::EVENT_CAPACITY);
+        let transport = match options.transport {
+            TransportKind::Quic => Transport::quic(settings, event).await?,
+            TransportKind::Tcp => Transport::tcp(settings, event).await?,
+            TransportKind::Memory(hub) => Transport::memory(settings, event, hub).await?,
+        };
+        let local_addr = transport.local_addr();
+        if config.addresses.is_empty() {
+            config.addresses.push(local_addr);
+        }
+        let node_id = keypair.node_id();
+        let restored = Restored {
+            incarnation: opened.found.incarnation,
+            records: opened.found.records,
+            new_key: opened.new_key,
+        };
+        let clock = Clock::start(options.clock);
+        let seed = mix(random ^ 1);
+        let config = config::Settings::new(config)?;
+        let node = Node::new(config, Box::new(keypair), restored, seed, clock.now());
+        let dialler = Dialler::new(&options.seeds, mix(random ^ 2), Instant::now());
+        let (commands, mailbox) = mpsc::channel(MAILBOX);
+        let task = NodeTask {
+            node,
+            effects: Effects::new(opened.store, dialler),
+            clock,
+            transport: Arc::new(transport),
+            events,
+            commands: mailbox,
+            answers,
+        };
+        tokio::spawn(task.run());
+        let inner = Inner { commands, node: node_id, mesh, local_addr, random: mix(random ^ 3) };
+        Ok(Mesh { inner: Arc::new(inner) })
+    }
+
+    /// This node's public key.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.inner.node
+    }
+
+    /// The mesh's id: the hash of its genesis.
+    #[must_use]
+    pub fn mesh_id(&self) -> MeshId {
+        self.inner.mesh
+    }
+
+    /// Where this node listens, with the port it got: what others use as a seed.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.inner.local_addr
+    }
+
+    /// The directory of peers: selection, reputation, counts.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn peer_registry(&self) -> Result<PeerRegistry, Stopped> {
+        let random = mix(self.inner.random);
+        let model = self.ask(move |asked| asked.open_registry(random)).await?;
+        Ok(PeerRegistry::new(model, self.inner.commands.downgrade()))
+    }
+
+    /// Every peer in the directory, sorted by id; the own node is not one.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, Stopped> {
+        let mut peers = self.peer_registry().await?.get_all_peers();
+        peers.sort_unstable_by_key(|peer| peer.id);
+        Ok(peers)
+    }
+
+    /// What this node says about itself now.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn status(&self) -> Result<Status, Stopped> {
+        let local_addr = self.inner.local_addr;
+        self.ask(move |asked| Status {
+            node: asked.node.status(asked.now),
+            traffic: asked.effects.links.traffic(),
+            local_addr,
+        })
+        .await
+    }
+
+    /// The root over all records that this node holds: equal roots, equal state.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn digest(&self) -> Result<Root, Stopped> {
+        self.ask(|asked| asked.node.root()).await
+    }
+
+    /// Changes of the keys that begin with `prefix` (empty: all), from now on, own writes included.
+    /// At most 1,024 changes wait; see [`Watch::next`] for what happens to a slow watcher.
+    ///
+    /// # Errors
+    /// [`WatchError`].
+    pub async fn watch(&self, prefix: impl AsRef<[u8]>) -> Result<Watch, WatchError> {
+        let prefix = bytes::Bytes::copy_from_slice(prefix.as_ref());
+        let watch = self.ask(move |asked| asked.effects.watchers.add(prefix)).await;
+        let watch = watch.map_err(|Stopped| WatchError::Stopped)?;
+        watch.ok_or(WatchError::TooMany { max: Watchers::MAX })
+    }
+
+    /// Tells the mesh that this node leaves for good, then stops it like [`Mesh::close`].
+    pub async fn leave(&self) {
+        self.stop(true).await;
+    }
+
+    /// Stops the node without a word to the mesh: it stays a member and may come back with its data
+    /// folder. Acknowledged writes are on disk; what waits for the disk or for a link gets up to 1 s
+    /// each. Returns when address and data folder are free. Does nothing if the node has stopped.
+    pub async fn close(&self) {
+        self.stop(false).await;
+    }
+
+    async fn stop(&self, leave: bool) {
+        let (reply, stopped) = oneshot::channel();
+        if self.inner.commands.send(Command::Stop { leave, reply }).await.is_ok() {
+            // Another handle may have stopped it first: then this is dropped unanswered.
+            let _ = stopped.await;
+        }
+        self.inner.commands.closed().await;
+    }
+
+    /// Runs `question` inside the node task.
+    pub(crate) async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Asked<'_>) -> R + Send + 'static,
+    ) -> Result<R, Stopped> {
+        ask(&self.inner.commands, question).await
+    }
+}
+
+pub(crate) async fn ask<R: Send + 'static>(
+    commands: &mpsc::Sender<Command>,
+    question: impl FnOnce(&mut Asked<'_>) -> R + Send + 'static,
+) -> Result<R, Stopped> {
+    let (reply, answer) = oneshot::channel();
+    let boxed = Box::new(move |asked: &mut Asked<'_>| {
+        // A caller that gave up does not hear it.
+        let _ = reply.send(question(asked));
+    });
+    commands.send(Command::Ask(boxed)).await.map_err(|_| Stopped)?;
+    answer.await.map_err(|_| Stopped)
+}
+
+impl std::fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mesh({:?} at {})", self.inner.node, self.inner.local_addr)
+    }
+}
+
+/// What a node finds of itself when it starts.
+struct Opened {
+    keypair: Keypair,
+    new_key: bool,
+    store: Store,
+    found: Found,
+}
+
+async fn open(
+    identity: Identity,
+    data_dir: Option<PathBuf>,
+    mesh: MeshId,
+    answers: mpsc::Sender<Answer>,
+) -> Result<Opened, JoinError> {
+    let Some(folder) = data_dir else {
+        let (keypair, new_key) = match identity {
+            Identity::New(keypair) => (keypair, true),
+            Identity::Existing(keypair) => (keypair, false),
+            Identity::Auto => (fresh_key()?, true),
+        };
+        return Ok(Opened { keypair, new_key, store: Store::Memory, found: Found::default() });
+    };
+    let opening = move || -> Result<Opened, JoinError> {
+        crate::storage::create_folder(&folder)
+            .map_err(|reason| StoreError::Unusable { path: folder.clone(), reason })?;
+        let (keypair, new_key) = match identity {
+            Identity::New(keypair) => (keypair, true),
+            Identity::Existing(keypair) => (keypair, false),
+            Identity::Auto => match key_file::load_or_create(&folder.join(KEY_FILE))? {
+                Loaded::Created(keypair) => (keypair, true),
+                Loaded::Loaded(keypair) => (keypair, false),
+            },
+        };
+        let (store, found) = Store::open(&folder, keypair.node_id(), mesh, answers)?;
+        Ok(Opened { keypair, new_key, store, found })
+    };
+    // The disk may be slow; not on a worker of the runtime.
+    match tokio::task::spawn_blocking(opening).await {
+        Ok(opened) => opened,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
+}
+
+fn fresh_key() -> Result<Keypair, JoinError> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|e| JoinError::Randomness(e.to_string()))?;
+    Ok(Keypair::from_secret(&secret))
+}

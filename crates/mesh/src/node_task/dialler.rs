@@ -1,0 +1,202 @@
+//! Whom to dial and when. Seeds are addresses whose keys are not known yet: they are dialled until
+//! each has answered once, and again whenever the node has no link at all. Members are dialled when
+//! the node asks, address by address, and not again before their pause is over.
+//!
+//! ```text
+//!   seed     dial ─ failed ─> pause 0.2 s .. 30 s ─> dial ...      for ever
+//!   member   want ─> dial 1st address ─> 2nd ... ─> DialFailed     a later want waits for the pause
+//! ```
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use knhk_mesh_core::identity::NodeId;
+use tokio::time::Instant;
+
+use crate::transport::backoff::Backoff;
+use crate::transport::{DialError, Link, Target, Transport};
+
+/// Members whose pauses are remembered at most.
+const MAX_MEMBERS: usize = 1_024;
+/// Addresses tried of one member.
+const MAX_ADDRESSES: usize = 4;
+
+pub(crate) struct Dialler {
+    seeds: Vec<Seed>,
+    members: HashMap<NodeId, Member>,
+    random: u64,
+}
+
+struct Seed {
+    addr: SocketAddr,
+    backoff: Backoff,
+    /// Resting: it answered once and is not needed while there are links.
+    state: State,
+}
+
+struct Member {
+    addresses: Vec<SocketAddr>,
+    next: usize,
+    backoff: Backoff,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    /// Nothing to do; for a member: not again before this.
+    Resting(Instant),
+    /// Dial at this time.
+    Due(Instant),
+    /// A dial is under way.
+    Dialling,
+}
+
+impl Dialler {
+    /// Dials every seed at once.
+    pub(crate) fn new(seeds: &[SocketAddr], random: u64, now: Instant) -> Self {
+        let seed = |(i, addr): (usize, &SocketAddr)| Seed {
+            addr: *addr,
+            backoff: Backoff::new(random ^ i as u64),
+            state: State::Due(now),
+        };
+        Dialler {
+            seeds: seeds.iter().enumerate().map(seed).collect(),
+            members: HashMap::new(),
+            random,
+        }
+    }
+
+    /// The node wants a link to this member.
+    pub(crate) fn want(
+        &mut self,
+        node: NodeId,
+        addresses: &[SocketAddr],
+        now: Instant,
+        transport: &Transport,
+    ) {
+        self.make_room(now);
+        self.random = self.random.wrapping_add(1);
+        let random = self.random;
+        let member = self.members.entry(node).or_insert_with(|| Member {
+            addresses: Vec::new(),
+            next: 0,
+            backoff: Backoff::new(random),
+            state: State::Resting(now),
+        });
+        let State::Resting(not_before) = member.state else { return };
+        member.addresses = addresses.iter().copied().take(MAX_ADDRESSES).collect();
+        member.next = 0;
+        if not_before > now || member.addresses.is_empty() {
+            member.state = State::Due(not_before.max(now));
+        } else {
+            member.dial(node, transport);
+        }
+    }
+
+    /// Dials what is due. Answers the members that cannot be dialled for want of an address.
+    pub(crate) fn due(&mut self, now: Instant, transport: &Transport) -> Vec<NodeId> {
+        for seed in &mut self.seeds {
+            if matches!(seed.state, State::Due(at) if at <= now) {
+                seed.state = State::Dialling;
+                transport.dial(Target { node: None, addr: seed.addr });
+            }
+        }
+        let mut failed = Vec::new();
+        for (&node, member) in &mut self.members {
+            if matches!(member.state, State::Due(at) if at <= now) && !member.dial(node, transport)
+            {
+                member.rest(now);
+                failed.push(node);
+            }
+        }
+        failed
+    }
+
+    /// When [`Dialler::due`] has something to do.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let states = self.seeds.iter().map(|seed| seed.state);
+        let states = states.chain(self.members.values().map(|member| member.state));
+        let due = |state| if let State::Due(at) = state { Some(at) } else { None };
+        states.filter_map(due).min()
+    }
+
+    /// A link stands, whoever dialled it.
+    pub(crate) fn up(&mut self, link: &Link) {
+        self.members.remove(&link.node());
+        if let Some(seed) = self.seeds.iter_mut().find(|seed| seed.addr == link.addr()) {
+            seed.reached();
+        }
+    }
+
+    /// A dial failed. `Some` if it was the last address of a member that the node asked for.
+    pub(crate) fn failed(
+        &mut self,
+        target: Target,
+        why: &DialError,
+        now: Instant,
+    ) -> Option<NodeId> {
+        let reached = matches!(why, DialError::AlreadyLinked | DialError::Myself);
+        let Some(node) = target.node else {
+            let seed = self.seeds.iter_mut().find(|seed| seed.addr == target.addr)?;
+            if reached {
+                seed.reached();
+            } else {
+                seed.state = State::Due(now + seed.backoff.next_pause());
+            }
+            return None;
+        };
+        if reached {
+            self.members.remove(&node);
+            return None;
+        }
+        let member = self.members.get_mut(&node)?;
+        member.state = State::Due(now);
+        if member.next < member.addresses.len() {
+            return None;
+        }
+        member.rest(now);
+        Some(node)
+    }
+
+    /// No link is left: every seed is worth a dial again.
+    pub(crate) fn alone(&mut self, now: Instant) {
+        for seed in &mut self.seeds {
+            if matches!(seed.state, State::Resting(_)) {
+                seed.state = State::Due(now + seed.backoff.next_pause());
+            }
+        }
+    }
+
+    /// Forgets members whose pause is over and that nobody wants.
+    fn make_room(&mut self, now: Instant) {
+        if self.members.len() < MAX_MEMBERS {
+            return;
+        }
+        self.members.retain(|_, member| !matches!(member.state, State::Resting(at) if at <= now));
+        if self.members.len() >= MAX_MEMBERS {
+            self.members.retain(|_, member| !matches!(member.state, State::Resting(_)));
+        }
+    }
+}
+
+impl Seed {
+    fn reached(&mut self) {
+        self.backoff.reset();
+        self.state = State::Resting(Instant::now());
+    }
+}
+
+impl Member {
+    /// Dials the next address; `false` if there is none.
+    fn dial(&mut self, node: NodeId, transport: &Transport) -> bool {
+        let Some(&addr) = self.addresses.get(self.next) else { return false };
+        self.next += 1;
+        self.state = State::Dialling;
+        transport.dial(Target { node: Some(node), addr });
+        true
+    }
+
+    fn rest(&mut self, now: Instant) {
+        self.state = State::Resting(now + self.backoff.next_pause());
+    }
+}

@@ -1,0 +1,142 @@
+//! The live links of a node, found by the node's dense peer index on the way out and by the
+//! transport's link id on the way in.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use knhk_mesh_core::identity::{NodeId, PeerIx};
+use knhk_mesh_core::messages::{Close, Lane};
+
+use crate::transport::{Link, LinkId, LinkStats, SendError};
+
+/// Bytes and messages that the links of a node carried since it started, ended links included.
+/// Bytes are batches as sent, without the overhead of QUIC, TLS, TCP and UDP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Traffic {
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+}
+
+impl Traffic {
+    fn add(&mut self, link: LinkStats) {
+        self.bytes_in += link.bytes_in;
+        self.bytes_out += link.bytes_out;
+        self.messages_in += link.messages_in;
+        self.messages_out += link.messages_out;
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Links {
+    /// By [`PeerIx::index`]; the index inside tells its generation.
+    by_peer: Vec<Option<(PeerIx, Link)>>,
+    by_link: HashMap<LinkId, PeerIx>,
+    /// A link that the node is being told about: it may send on it before it returns the index.
+    arriving: Option<Link>,
+    ended: Traffic,
+}
+
+impl Links {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_link.is_empty()
+    }
+
+    pub(crate) fn peer(&self, link: LinkId) -> Option<PeerIx> {
+        self.by_link.get(&link).copied()
+    }
+
+    fn get(&self, peer: PeerIx) -> Option<&Link> {
+        let (held, link) = self.by_peer.get(peer.index())?.as_ref()?;
+        (*held == peer).then_some(link)
+    }
+
+    pub(crate) fn arriving(&mut self, link: Link) {
+        self.arriving = Some(link);
+    }
+
+    /// The node was told about the link that arrived; without an index it does not want it.
+    pub(crate) fn arrived(&mut self, peer: Option<PeerIx>) {
+        match peer {
+            Some(peer) => self.settle(peer),
+            None => {
+                if let Some(unwanted) = self.arriving.take() {
+                    unwanted.close(Close::Full);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, peer: PeerIx) {
+        let Some(link) = self.arriving.take() else { return };
+        if self.by_peer.len() <= peer.index() {
+            self.by_peer.resize_with(peer.index() + 1, || None);
+        }
+        self.by_link.insert(link.id(), peer);
+        if let Some((_, before)) = self.by_peer[peer.index()].replace((peer, link)) {
+            self.end(&before);
+        }
+    }
+
+    /// While a link arrives, an index without a link is that link's.
+    fn find(&mut self, peer: PeerIx) -> Option<&Link> {
+        if self.arriving.is_some() && self.get(peer).is_none() {
+            self.settle(peer);
+        }
+        self.get(peer)
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        peer: PeerIx,
+        lane: Lane,
+        message: Bytes,
+    ) -> Result<(), SendError> {
+        self.find(peer).map_or(Err(SendError::Closed), |link| link.send(lane, message))
+    }
+
+    /// Closes a link; the transport says when it is down.
+    pub(crate) fn close(&mut self, peer: PeerIx, why: Close) {
+        if let Some(link) = self.find(peer) {
+            link.close(why);
+        }
+    }
+
+    /// Takes out a link that ended; its peer, if it was in use.
+    pub(crate) fn forget(&mut self, link: LinkId) -> Option<PeerIx> {
+        let peer = self.by_link.remove(&link)?;
+        let place = self.by_peer.get_mut(peer.index())?;
+        let (_, ended) = place.take_if(|(_, held)| held.id() == link)?;
+        self.end(&ended);
+        Some(peer)
+    }
+
+    /// Takes out the link to `node` that another one replaces.
+    pub(crate) fn forget_node(&mut self, node: &NodeId) -> Option<PeerIx> {
+        let mut held = self.by_peer.iter().flatten();
+        let link = held.find(|(_, link)| link.node() == *node)?.1.id();
+        self.forget(link)
+    }
+
+    fn end(&mut self, link: &Link) {
+        self.by_link.remove(&link.id());
+        self.ended.add(link.stats());
+    }
+
+    pub(crate) fn traffic(&self) -> Traffic {
+        let mut all = self.ended;
+        self.by_peer.iter().flatten().for_each(|(_, link)| all.add(link.stats()));
+        all
+    }
+
+    pub(crate) fn round_trips(&self) -> Vec<(PeerIx, Duration)> {
+        let held = self.by_peer.iter().flatten();
+        held.filter_map(|(peer, link)| Some((*peer, link.rtt()?))).collect()
+    }
+}

@@ -1,0 +1,320 @@
+//! The one task that owns a node. Everything that happens to the node passes here, one thing at a
+//! time; everything the node does leaves through [`effects::Effects`].
+//!
+//! ```text
+//!   transport events ─┐                     ┌─ Link::send (encoded once, no further hop)
+//!   mailbox (1,024) ──┼─> Node::handle ─────┼─ store, then Input::Persisted
+//!   disk answers ─────┤   check, verify     ├─ replies, watches, read-model of peers
+//!   timers ───────────┘                     └─ dials
+//! ```
+//!
+//! A received frame is checked, verified, merged and sent on within one turn: no other task stands
+//! between the datagram and the forwarded frame. A turn takes what is ready, up to a bound, and
+//! then lets other tasks run.
+
+mod dialler;
+mod effects;
+mod links;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use knhk_mesh_core::crdt::Op;
+use knhk_mesh_core::frame::{self, Tag};
+use knhk_mesh_core::identity::{AgentNo, NodeId, PeerIx};
+use knhk_mesh_core::messages::{Input, Lane, Message, Receipt};
+use knhk_mesh_core::node::{Checked, Node};
+use knhk_mesh_core::time::Now;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+pub(crate) use dialler::Dialler;
+pub(crate) use effects::Effects;
+pub use links::Traffic;
+
+use crate::clock::Clock;
+use crate::error::WriteError;
+use crate::peer_registry::Model;
+use crate::storage::Answer;
+use crate::transport::{Event, Transport};
+
+/// Commands that wait for a node at most; callers wait for room.
+pub(crate) const MAILBOX: usize = 1_024;
+/// Messages and commands of one turn; at most about 2 ms of signature checks.
+const TURN: usize = 64;
+/// How often each link's round-trip time is told to the node.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The same while somebody reads the directory, which is then copied too.
+const LOOK_EVERY_IF_READ: Duration = Duration::from_secs(1);
+/// Longest wait for the disk and the links when the node leaves.
+const LEAVE_GRACE: Duration = Duration::from_secs(1);
+
+/// What handles ask of the task.
+pub(crate) enum Command {
+    Write {
+        op: Op,
+        agent: AgentNo,
+        reply: oneshot::Sender<Result<Receipt, WriteError>>,
+    },
+    /// A question, answered inside the task with the node at hand; the answer travels in the closure.
+    Ask(Box<dyn FnOnce(&mut Asked<'_>) + Send>),
+    /// Say good-bye to the mesh (or not), and end.
+    Stop {
+        leave: bool,
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// What a question may look at.
+pub(crate) struct Asked<'a> {
+    pub(crate) node: &'a mut Node,
+    pub(crate) effects: &'a mut Effects,
+    pub(crate) now: Now,
+    pub(crate) clock: &'a Clock,
+}
+
+impl Asked<'_> {
+    /// The copy of the registry that handles read.
+    pub(crate) fn open_registry(&mut self, random: u64) -> Arc<Model> {
+        self.effects.mirror.open(self.node, self.clock, random)
+    }
+
+    pub(crate) fn refresh_peer(&mut self, id: &NodeId) {
+        self.effects.mirror.refresh_peer(id, self.node, self.clock);
+    }
+
+    pub(crate) fn refresh_registry(&mut self) {
+        self.effects.mirror.refresh(self.node, self.clock);
+    }
+}
+
+/// A node and everything around it.
+pub(crate) struct NodeTask {
+    pub(crate) node: Node,
+    pub(crate) effects: Effects,
+    pub(crate) clock: Clock,
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) answers: mpsc::Receiver<Answer>,
+}
+
+/// Why the loop ended.
+enum End {
+    /// A handle asked for it.
+    Asked(oneshot::Sender<()>),
+    /// The last handle is gone.
+    Abandoned,
+}
+
+impl NodeTask {
+    /// Runs until a handle stops it or the last handle is dropped.
+    pub(crate) async fn run(mut self) {
+        let end = self.turns().await;
+        if matches!(end, End::Asked(_)) {
+            self.flush().await;
+        }
+        let grace = if matches!(end, End::Asked(_)) { LEAVE_GRACE } else { Duration::ZERO };
+        self.transport.shutdown(grace).await;
+        let store = self.effects.take_store();
+        // Joining the store's thread waits for the disk; not on a worker of the runtime.
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        drop(self);
+        if let End::Asked(reply) = end {
+            // The caller may have given up waiting.
+            let _ = reply.send(());
+        }
+    }
+
+    async fn turns(&mut self) -> End {
+        let timer = tokio::time::sleep_until(Instant::now());
+        tokio::pin!(timer);
+        let mut next_look = Instant::now() + LOOK_EVERY;
+        loop {
+            let mut left = TURN;
+            let room = self.effects.store_has_room();
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => left -= self.event(event).min(left),
+                Some(answer) = self.answers.recv() => self.stored(answer),
+                command = self.commands.recv(), if room => match command {
+                    None => return End::Abandoned,
+                    Some(Command::Stop { leave, reply }) => {
+                        if leave {
+                            self.input(Input::Leave);
+                        }
+                        return End::Asked(reply);
+                    }
+                    Some(command) => self.command(command),
+                },
+                () = &mut timer => {}
+            }
+            self.ready_events(&mut left);
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + self.look_around();
+            }
+            self.due();
+            let deadline = self.deadline().min(next_look);
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            if left == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes the events that are there already.
+    fn ready_events(&mut self, left: &mut usize) {
+        while *left > 0 {
+            let Ok(event) = self.events.try_recv() else { return };
+            *left -= self.event(event).min(*left);
+        }
+    }
+
+    /// Fires what is due: the node's timeout and the dials.
+    fn due(&mut self) {
+        // A node that asks for a time in the past is called once a turn, not for ever.
+        if self.node.next_timeout() <= self.clock.now().mono {
+            self.input(Input::Timeout);
+        }
+        let now = Instant::now();
+        for node in self.effects.dialler.due(now, &self.transport) {
+            self.input(Input::DialFailed(node));
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let dial = self.effects.dialler.next_due();
+        let node = self.clock.instant(self.node.next_timeout());
+        dial.map_or(node, |dial| dial.min(node))
+    }
+
+    /// Answers how many messages it held.
+    fn event(&mut self, event: Event) -> usize {
+        match event {
+            Event::Batch { link, lane, messages } => {
+                let Some(via) = self.effects.links.peer(link) else { return 1 };
+                for message in &messages {
+                    self.message(via, lane, message);
+                }
+                return messages.len();
+            }
+            Event::Up(link) => {
+                if let Some(old) = self.effects.links.forget_node(&link.node()) {
+                    self.input(Input::LinkDown(old));
+                }
+                let (node, chosen) = (link.node(), link.dialled());
+                self.effects.dialler.up(&link);
+                self.effects.links.arriving(link);
+                self.input(Input::LinkUp { node, chosen });
+                self.effects.links.arrived(self.node.peer(&node));
+            }
+            Event::Down { link, .. } => {
+                if let Some(peer) = self.effects.links.forget(link) {
+                    self.input(Input::LinkDown(peer));
+                }
+                if self.effects.links.is_empty() {
+                    self.effects.dialler.alone(Instant::now());
+                }
+            }
+            Event::DialFailed { target, why } => {
+                if let Some(node) = self.effects.dialler.failed(target, &why, Instant::now()) {
+                    self.input(Input::DialFailed(node));
+                }
+            }
+            // Told by the refused send already.
+            Event::Congested { .. } => {}
+        }
+        1
+    }
+
+    fn message(&mut self, via: PeerIx, lane: Lane, bytes: &Bytes) {
+        if Tag::of(bytes).is_none() {
+            match Message::decode(bytes) {
+                Ok(message) => self.input(Input::Control(via, &message)),
+                Err(why) => self.input(Input::Refused(via, why)),
+            }
+            return;
+        }
+        match self.node.check(self.clock.now(), via, bytes) {
+            Checked::Duplicate => self.input(Input::Duplicate(via, lane, bytes)),
+            Checked::Refused(why) => self.input(Input::Refused(via, why)),
+            Checked::Verify(job) => match frame::verify(*job) {
+                Ok(verified) => self.input(Input::Verified(via, lane, &verified)),
+                Err(why) => self.input(Input::Refused(via, why)),
+            },
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Write { op, agent, reply } => {
+                let id = self.effects.expect_reply(reply);
+                self.input(Input::Write(id, agent, &op));
+            }
+            Command::Ask(question) => {
+                let now = self.clock.now();
+                let (node, effects, clock) = (&mut self.node, &mut self.effects, &self.clock);
+                question(&mut Asked { node, effects, now, clock });
+            }
+            Command::Stop { .. } => {}
+        }
+    }
+
+    fn stored(&mut self, (id, result): Answer) {
+        self.effects.answered();
+        self.input(Input::Persisted(id, result));
+    }
+
+    /// Every input of the node goes through here, so that what it caused is settled before the next.
+    fn input(&mut self, input: Input<'_>) {
+        self.node.handle(self.clock.now(), input, &mut self.effects);
+        while let Some((id, result)) = self.effects.stored_at_once() {
+            self.node.handle(self.clock.now(), Input::Persisted(id, result), &mut self.effects);
+        }
+        // One answer for each full lane; what that causes to be sent is not answered again.
+        for (peer, lane) in self.effects.take_congested() {
+            self.node.handle(self.clock.now(), Input::Congested(peer, lane), &mut self.effects);
+        }
+        for node in self.effects.take_wanted() {
+            let addresses = addresses_of(&self.node, &node);
+            self.effects.dialler.want(node, &addresses, Instant::now(), &self.transport);
+        }
+        for member in self.effects.take_members() {
+            self.effects.mirror.refresh_peer(&member, &self.node, &self.clock);
+        }
+    }
+
+    /// Tells the node what the links measured; how long until the next time.
+    fn look_around(&mut self) -> Duration {
+        for (peer, rtt) in self.effects.links.round_trips() {
+            self.input(Input::Rtt(peer, rtt));
+        }
+        if !self.effects.mirror.is_open() {
+            return LOOK_EVERY;
+        }
+        self.effects.mirror.refresh(&self.node, &self.clock);
+        LOOK_EVERY_IF_READ
+    }
+
+    /// Gives the disk a bounded time to answer what waits.
+    async fn flush(&mut self) {
+        let deadline = Instant::now() + LEAVE_GRACE;
+        while self.effects.awaits_store() {
+            match tokio::time::timeout_at(deadline, self.answers.recv()).await {
+                Ok(Some(answer)) => self.stored(answer),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Where a member says that others reach it.
+fn addresses_of(node: &Node, member: &NodeId) -> Vec<SocketAddr> {
+    let registry = node.registry();
+    let view = registry.by_id(member).and_then(|ix| registry.get(ix));
+    view.map(|view| view.addresses.to_vec()).unwrap_or_default()
+}

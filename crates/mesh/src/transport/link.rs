@@ -1,0 +1,221 @@
+//! The handle of one link: cheap to clone, never blocks.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use knhk_mesh_core::identity::NodeId;
+use knhk_mesh_core::messages::{Close, Lane};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::outbox::{Outbox, SendError};
+use super::{Down, Event, memory, quic, tcp};
+
+/// A link of this process; never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkId(u64);
+
+impl LinkId {
+    fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        LinkId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What a link carried, in bytes and messages since it is up. Bytes are batches as sent, without
+/// the overhead of QUIC, TLS, TCP and UDP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LinkStats {
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+}
+
+#[derive(Default)]
+struct Totals {
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    messages_in: AtomicU64,
+    messages_out: AtomicU64,
+}
+
+/// What carries the batches of a link.
+pub(crate) enum Wire {
+    Quic(quic::Wire),
+    Tcp(tcp::Wire),
+    Memory(memory::Wire),
+}
+
+impl Wire {
+    fn abort(&self, why: Close) {
+        match self {
+            Wire::Quic(wire) => wire.abort(why),
+            Wire::Tcp(wire) => wire.abort(),
+            Wire::Memory(wire) => wire.abort(why),
+        }
+    }
+
+    fn rtt(&self) -> Option<Duration> {
+        match self {
+            Wire::Quic(wire) => Some(wire.rtt()),
+            Wire::Tcp(_) => None,
+            Wire::Memory(wire) => Some(wire.rtt()),
+        }
+    }
+}
+
+struct Inner {
+    id: LinkId,
+    node: NodeId,
+    addr: SocketAddr,
+    dialled: bool,
+    since: Instant,
+    outbox: Outbox,
+    totals: Totals,
+    ended: OnceLock<Down>,
+    events: mpsc::Sender<Event>,
+    wire: Wire,
+}
+
+/// A link to one node. Clones are the same link. It lives until [`Event::Down`], whoever holds a
+/// handle; a handle held longer keeps some of its memory.
+#[derive(Clone)]
+pub struct Link(Arc<Inner>);
+
+impl Link {
+    pub(crate) fn new(
+        node: NodeId,
+        addr: SocketAddr,
+        dialled: bool,
+        events: mpsc::Sender<Event>,
+        wire: Wire,
+    ) -> Self {
+        Link(Arc::new(Inner {
+            id: LinkId::fresh(),
+            node,
+            addr,
+            dialled,
+            since: Instant::now(),
+            outbox: Outbox::new(),
+            totals: Totals::default(),
+            ended: OnceLock::new(),
+            events,
+            wire,
+        }))
+    }
+
+    /// Which link this is.
+    #[must_use]
+    pub fn id(&self) -> LinkId {
+        self.0.id
+    }
+
+    /// The peer, authenticated.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.0.node
+    }
+
+    /// The peer's address at the time of the handshake.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr
+    }
+
+    /// Whether this node dialled.
+    #[must_use]
+    pub fn dialled(&self) -> bool {
+        self.0.dialled
+    }
+
+    /// Smoothed round-trip time, where the transport measures one.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.0.wire.rtt()
+    }
+
+    /// What it carried.
+    #[must_use]
+    pub fn stats(&self) -> LinkStats {
+        let totals = &self.0.totals;
+        LinkStats {
+            bytes_in: totals.bytes_in.load(Ordering::Relaxed),
+            bytes_out: totals.bytes_out.load(Ordering::Relaxed),
+            messages_in: totals.messages_in.load(Ordering::Relaxed),
+            messages_out: totals.messages_out.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Queues `message`; never blocks. A newer digest replaces a waiting one.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was queued. [`SendError::Full`] on the bulk lane is also reported as
+    /// [`Event::Congested`], once until the lane was empty.
+    pub fn send(&self, lane: Lane, message: Bytes) -> Result<(), SendError> {
+        self.0.outbox.push(lane, message, || {
+            self.0.events.try_send(Event::Congested { link: self.0.id, lane }).is_ok()
+        })
+    }
+
+    /// Ends the link and forgets what waits. [`Event::Down`] follows.
+    pub fn close(&self, why: Close) {
+        self.end(Down::Here(why));
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    #[cfg(test)]
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.0.wire
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        self.0.since.elapsed()
+    }
+
+    /// Why the link ended, once it has.
+    pub(crate) fn ended(&self) -> Option<Down> {
+        self.0.ended.get().copied()
+    }
+
+    /// Notes why the link is about to end; the first reason stays.
+    pub(crate) fn will_end(&self, why: Down) {
+        let _ = self.0.ended.set(why);
+    }
+
+    /// Ends the link for a reason found here; the first reason stays.
+    pub(crate) fn end(&self, why: Down) {
+        self.will_end(why);
+        let code = why.code();
+        self.0.outbox.close();
+        self.0.wire.abort(code);
+    }
+
+    pub(crate) fn count_in(&self, bytes: usize, messages: usize) {
+        self.0.totals.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.0.totals.messages_in.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_out(&self, bytes: usize, messages: usize) {
+        self.0.totals.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.0.totals.messages_out.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.0.dialled { "to" } else { "from" };
+        write!(f, "Link({} {direction} {:?} {})", self.0.id.0, self.0.node, self.0.addr)
+    }
+}

@@ -1,0 +1,101 @@
+//! Opens the socket and sets every limit that quinn leaves too high for a mesh.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{
+    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
+    TokioRuntime, TransportConfig, ValidationTokenConfig, VarInt,
+};
+use quinn_proto::{NoneTokenLog, NoneTokenStore};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::super::tls::Tls;
+use super::super::{BindError, Profile, Settings};
+
+/// The default of 208 KiB loses bursts.
+const SOCKET_BUFFER_BYTES: usize = 2 << 20;
+const MAX_INCOMING: usize = 1_024;
+const INCOMING_BYTES: u64 = 64 << 10;
+const INCOMING_BYTES_TOTAL: u64 = 16 << 20;
+
+pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<(Endpoint, ClientConfig), BindError> {
+    let certificate = |error: quinn::crypto::rustls::NoInitialCipherSuite| {
+        BindError::Certificate(error.to_string())
+    };
+    let transport = Arc::new(transport_config(settings));
+
+    let crypto = QuicServerConfig::try_from(tls.server.clone()).map_err(certificate)?;
+    let mut server = ServerConfig::with_crypto(Arc::new(crypto));
+    let mut tokens = ValidationTokenConfig::default();
+    // Tokens let a peer skip the address check; nobody asks for that check, and the stores of
+    // tokens are larger than all the rest of an endpoint.
+    tokens.sent(0).log(Arc::new(NoneTokenLog));
+    server
+        .transport_config(transport.clone())
+        .validation_token_config(tokens)
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_BYTES)
+        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL)
+        .migration(settings.profile == Profile::Normal);
+
+    let crypto = QuicClientConfig::try_from(tls.client.clone()).map_err(certificate)?;
+    let mut client = ClientConfig::new(Arc::new(crypto));
+    client.transport_config(transport).token_store(Arc::new(NoneTokenStore));
+
+    let failed = |source| BindError::Socket { addr: settings.bind, source };
+    let socket = socket(settings.bind, settings.profile).map_err(failed)?;
+    let endpoint =
+        Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))
+            .map_err(failed)?;
+    Ok((endpoint, client))
+}
+
+fn socket(addr: SocketAddr, profile: Profile) -> std::io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if profile == Profile::Normal {
+        // The system may allow less; it then takes as much as it allows.
+        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+        let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// Streams that a peer may have open towards this node.
+pub(super) const fn uni_streams(profile: Profile) -> u32 {
+    match profile {
+        Profile::Normal => 32,
+        Profile::Lean => 16,
+    }
+}
+
+fn transport_config(settings: &Settings) -> TransportConfig {
+    let (stream_kib, receive_kib, send_kib, datagram_kib) = match settings.profile {
+        Profile::Normal => (256, 2_048, 1_024, 64),
+        Profile::Lean => (64, 256, 256, 16),
+    };
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_uni_streams(VarInt::from_u32(uni_streams(settings.profile)))
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(stream_kib << 10))
+        .receive_window(VarInt::from_u32(receive_kib << 10))
+        .send_window(send_kib << 10)
+        .datagram_receive_buffer_size(Some(datagram_kib << 10))
+        .datagram_send_buffer_size(datagram_kib << 10)
+        .keep_alive_interval(settings.keep_alive)
+        .max_idle_timeout(idle_timeout(settings.idle_timeout));
+    if settings.profile == Profile::Lean {
+        config.mtu_discovery_config(None::<MtuDiscoveryConfig>);
+    }
+    config
+}
+
+/// Zero is "never"; what QUIC cannot express is never, too.
+fn idle_timeout(idle: Duration) -> Option<IdleTimeout> {
+    if idle.is_zero() { None } else { IdleTimeout::try_from(idle).ok() }
+}
