@@ -4,9 +4,9 @@
 //!   cargo bench -p knhk-mesh-core --bench hot_path              a table
 //!   cargo bench -p knhk-mesh-core --bench hot_path -- --json    one JSON line a row
 //!
-//!   bytes --read, verify--> Verified --merge--> Store --flush, root--> Root --> do the links agree?
-//!         |     verify     |        |   merge   |    |     digest    |        |    convergence   |
-//!         |------------------------------ path: one Node -----------------------------------|
+//!   bytes --read, verify--> Verified --merge--> Store --flush, root--> Root --> all agree?
+//!         |     verify     |        |   merge   |    |     digest    |    | convergence |
+//!         |------------------------------ path: one Node -----------------------------|
 //! ```
 //!
 //! The state holds 100,000 live keys of 1,000 authors, in 100 slots each, and has been overwritten
@@ -24,8 +24,8 @@
 //!   node asks for a root once a round and so pays once for a slot overwritten several times.
 //! - `convergence`: how many of 24 links named one of the own last 16 roots.
 //! - `path`: all of it in a `Node` with 24 links: `Node::check` (form, limits, admission, time,
-//!   is it new?), `frame::verify`, `Node::handle` (merge, notes for the rounds, forwarding to the tree
-//!   into a sink that drops), and `Node::status`, which takes the root and asks the links, after
+//!   is it new?), `frame::verify`, `Node::handle` (merge, notes for the rounds, forwarding to the
+//!   tree into a sink that drops), and `Node::status`, which takes the root and asks the links, after
 //!   every frame. Measured apart from the rows above, with one pair of clock readings a frame.
 //! - `select`: ten peers of 1,000, 100,000 and 1,000,000, of which one in a hundred is excluded;
 //!   for one selection, in groups of 64.

@@ -19,8 +19,9 @@ pub(super) struct Eligible {
     /// The inverse.
     indexes: HashMap<usize, usize, FixedState>,
     excluded: usize,
-    /// A bit for each index in `places`, by its last bits, and some left over: a clear bit saves the
-    /// look-up. A power of two of words, one bit in sixteen set at most, none while nothing moved.
+    /// A bit for each index in `places`, by its last bits, and some left over: a clear bit saves
+    /// the look-up. A power of two of words, one bit in sixteen set at most; empty while nothing
+    /// moved.
     touched: Vec<u64>,
 }
 
