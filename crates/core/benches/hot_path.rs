@@ -4,9 +4,9 @@
 //!   cargo bench -p knhk-mesh-core --bench hot_path              a table
 //!   cargo bench -p knhk-mesh-core --bench hot_path -- --json    one JSON line a row
 //!
-//!   bytes --read, verify--> Verified --merge--> Store --flush, root--> Root --> do the links agree?
-//!         |     verify     |        |   merge   |    |     digest    |        |    convergence   |
-//!         |------------------------------------- path ------------------------------------------|
+//!   bytes --read, verify--> Verified --merge--> Store --flush, root--> Root --> all agree?
+//!         |     verify     |        |   merge   |    |     digest    |    | convergence |
+//!         |------------------------------ path: one Node -----------------------------|
 //! ```
 //!
 //! The state holds 100,000 live keys of 1,000 authors, in 100 slots each, and has been overwritten
@@ -17,13 +17,16 @@
 //!
 //! The rows, each in nanoseconds and ticks (250 ns) for one record, over all frames:
 //!
-//! - `verify`: [`Sealed::read`] and [`verify`]: decoding, SHA-256 leaves and root, one ed25519
+//! - `verify`: `Sealed::read` and `frame::verify`: decoding, SHA-256 leaves and root, one ed25519
 //!   check. The message is freed outside.
-//! - `merge`: [`Store::merge`].
-//! - `digest`: [`Store::flush`] and [`Store::root`] after every frame. That is the worst case: a
+//! - `merge`: `Store::merge`.
+//! - `digest`: `Store::flush` and `Store::root` after every frame. That is the worst case: a
 //!   node asks for a root once a round and so pays once for a slot overwritten several times.
 //! - `convergence`: how many of 24 links named one of the own last 16 roots.
-//! - `path`: all of it, on other frames than the rows above, with one pair of clock readings.
+//! - `path`: all of it in a `Node` with 24 links: `Node::check` (form, limits, admission, time,
+//!   is it new?), `frame::verify`, `Node::handle` (merge, notes for the rounds, forwarding to the
+//!   tree into a sink that drops), and `Node::status`, which takes the root and asks the links, after
+//!   every frame. Measured apart from the rows above, with one pair of clock readings a frame.
 //! - `select`: ten peers of 1,000, 100,000 and 1,000,000, of which one in a hundred is excluded;
 //!   for one selection, in groups of 64.
 //!
@@ -35,6 +38,8 @@
 
 #[path = "hot_path/clock.rs"]
 mod clock;
+#[path = "hot_path/path.rs"]
+mod path;
 #[path = "hot_path/report.rs"]
 mod report;
 #[path = "hot_path/select.rs"]
@@ -57,6 +62,7 @@ fn main() -> std::io::Result<()> {
     let json = std::env::args().any(|arg| arg == "--json");
     let mut report = Report::start(json)?;
     for (size, frames) in SIZES {
+        path::measure(size, frames, &mut report)?;
         stages::measure(size, frames, &mut report)?;
     }
     for peers in PEERS {

@@ -32,10 +32,11 @@ pub(crate) fn measure(peers: usize, report: &mut Report) -> std::io::Result<()> 
             zone: String::new(),
             incarnation: Incarnation(1),
         };
-        let ix = registry.register(peer, Time::ZERO).expect("there is room");
-        if rng.below(100) == 0 {
-            registry.update_reputation(ix, -0.9);
-        }
+        registry.register(peer, Time::ZERO).expect("there is room");
+    }
+    let all: Vec<PeerIx> = registry.all().collect();
+    for ix in all.into_iter().filter(|_| rng.below(100) == 0) {
+        registry.update_reputation(ix, -0.9);
     }
     let mut samples = Samples::default();
     let mut chosen: Vec<PeerIx> = Vec::with_capacity(K);

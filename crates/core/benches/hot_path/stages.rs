@@ -1,4 +1,4 @@
-//! The way of a frame, whole and stage by stage.
+//! The way of a frame, stage by stage, through the rooms of the core.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -14,10 +14,6 @@ use crate::clock::timed;
 use crate::report::{Report, Samples};
 use crate::workload::Workload;
 
-/// Records written over the full state before the clock starts: each slot twice, on average.
-const WARM_UP: usize = 200_000;
-/// Frames that are signed ahead of the clock, in bytes: larger than a second-level cache.
-const BATCH_BYTES: usize = 8 << 20;
 /// Links of a node, on average.
 const LINKS: usize = 24;
 /// Roots that a node remembers.
@@ -25,28 +21,14 @@ const ROOTS: usize = 16;
 
 /// Measures frames of `size` and prints their rows.
 pub(crate) fn measure(size: usize, frames: usize, report: &mut Report) -> std::io::Result<()> {
-    if std::env::var("HOT_SIZE").is_ok_and(|s| s != size.to_string()) {
-        return Ok(());
-    }
     let mut workload = Workload::new();
     let mut replica = Replica::new(Arc::clone(&workload.settings));
-    workload.first_writes(size, |frame| replica.merge(&frame));
-    workload.overwrites(WARM_UP / size, size, |frame| replica.merge(&frame));
+    workload.full_state(size, |frame| replica.merge(&frame));
     replica.digest();
 
     let mut rows = Rows::default();
-    let mut left = 2 * frames;
-    while left > 0 {
-        let batch = left.min(BATCH_BYTES / (size * 256)).next_multiple_of(2);
-        let arrivals = workload.arrivals(batch, size);
-        for pair in arrivals.as_chunks::<2>().0 {
-            rows.whole(&mut replica, &pair[0], size);
-            rows.staged(&mut replica, &pair[1], size);
-        }
-        left = left.saturating_sub(batch);
-    }
-    let Rows { path, verify, merge, digest, convergence } = rows;
-    report.row("path", Some(size), None, &path)?;
+    workload.arrivals(frames, size, |bytes| rows.add(&mut replica, bytes, size));
+    let Rows { verify, merge, digest, convergence } = rows;
     report.row("verify", Some(size), None, &verify)?;
     report.row("merge", Some(size), None, &merge)?;
     report.row("digest", Some(size), None, &digest)?;
@@ -55,7 +37,6 @@ pub(crate) fn measure(size: usize, frames: usize, report: &mut Report) -> std::i
 
 #[derive(Default)]
 struct Rows {
-    path: Samples,
     verify: Samples,
     merge: Samples,
     digest: Samples,
@@ -63,19 +44,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn whole(&mut self, replica: &mut Replica, bytes: &Bytes, size: usize) {
-        let (_, ns) = timed(|| {
-            let verified = replica.verify(bytes);
-            replica.merge(&verified);
-            let root = replica.digest();
-            black_box(replica.agreement(root));
-            verified
-        });
-        self.path.push(ns, size);
-        replica.check();
-    }
-
-    fn staged(&mut self, replica: &mut Replica, bytes: &Bytes, size: usize) {
+    fn add(&mut self, replica: &mut Replica, bytes: &Bytes, size: usize) {
         let (verified, ns) = timed(|| replica.verify(bytes));
         self.verify.push(ns, size);
         let ((), ns) = timed(|| replica.merge(&verified));

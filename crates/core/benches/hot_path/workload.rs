@@ -17,8 +17,13 @@ const SLOTS: u32 = 100;
 /// Payload bytes: with 24 bytes of fields a record has 256.
 const PAYLOAD: usize = 232;
 
+/// Frames that are signed ahead of the clock, in bytes: larger than a second-level cache.
+const BATCH_BYTES: usize = 8 << 20;
+
 /// When the first record was written.
-pub(crate) const START: WallMs = WallMs(1_800_000_000_000);
+const START: WallMs = WallMs(1_800_000_000_000);
+/// A time after the last one was written.
+pub(crate) const END: WallMs = WallMs(START.0 + 60_000);
 
 /// The authors, each at the end of its chain.
 pub(crate) struct Workload {
@@ -46,30 +51,37 @@ impl Workload {
         Workload { settings, authors, rng, written: 0 }
     }
 
-    /// Frames of `size` records that fill every slot of every author once.
-    pub(crate) fn first_writes(&mut self, size: usize, mut take: impl FnMut(Verified)) {
+    /// Frames of `size` records that fill every slot of every author, and then overwrite each of
+    /// them twice, on average.
+    pub(crate) fn full_state(&mut self, size: usize, mut take: impl FnMut(Verified)) {
         let slots: Vec<u32> = (0..SLOTS).collect();
         for author in 0..AUTHORS {
             for some in slots.chunks(size) {
                 take(self.frame(author, some));
             }
         }
-    }
-
-    /// `count` frames of `size` overwrites each, of random authors in random slots.
-    pub(crate) fn overwrites(&mut self, count: usize, size: usize, mut take: impl FnMut(Verified)) {
-        for _ in 0..count {
-            let author = self.rng.below(AUTHORS as u32) as usize;
-            let slots: Vec<u32> = (0..size).map(|_| self.rng.below(SLOTS)).collect();
-            take(self.frame(author, &slots));
+        for _ in 0..2 * AUTHORS * SLOTS as usize / size {
+            take(self.overwrite(size));
         }
     }
 
-    /// The bytes of such frames, as a link would bring them.
-    pub(crate) fn arrivals(&mut self, count: usize, size: usize) -> Vec<Bytes> {
-        let mut arrivals = Vec::with_capacity(count);
-        self.overwrites(count, size, |frame| arrivals.push(frame.bytes().clone()));
-        arrivals
+    /// `frames` more frames of `size` overwrites each, as a link would bring them. They are signed
+    /// in batches, ahead of what `take` measures.
+    pub(crate) fn arrivals(&mut self, frames: usize, size: usize, mut take: impl FnMut(&Bytes)) {
+        let batch = BATCH_BYTES / (size * 256);
+        for start in (0..frames).step_by(batch) {
+            let some = batch.min(frames - start);
+            let arrivals: Vec<Bytes> =
+                (0..some).map(|_| self.overwrite(size).bytes().clone()).collect();
+            arrivals.iter().for_each(&mut take);
+        }
+    }
+
+    /// A frame of a random author in random slots.
+    fn overwrite(&mut self, size: usize) -> Verified {
+        let author = self.rng.below(AUTHORS as u32) as usize;
+        let slots: Vec<u32> = (0..size).map(|_| self.rng.below(SLOTS)).collect();
+        self.frame(author, &slots)
     }
 
     /// The next frame of an author. The key of a slot is the same in all its records.
@@ -87,7 +99,7 @@ impl Workload {
             bytes.copy_from_slice(&self.rng.next_u64().to_le_bytes()[..bytes.len()]);
         }
         let slot = Slot(Slot::FIRST_FREE.0 + slot as u16);
-        // A thousand records a millisecond: the stamps of a run span some minutes.
+        // A thousand records a millisecond: the stamps of a run span seconds.
         let hlc = Hlc::at(WallMs(START.0 + self.written / 1_000));
         let payload = Payload { key: key.as_bytes(), body: Body::Lww(&value) }.encode();
         RecordHead::new(slot, Kind::LWW, hlc).encode(&payload)

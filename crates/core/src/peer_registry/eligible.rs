@@ -19,10 +19,14 @@ pub(super) struct Eligible {
     /// The inverse.
     indexes: HashMap<usize, usize, FixedState>,
     excluded: usize,
-    /// One bit for each index in `places`, by its last six bits, and some left over: a clear bit
-    /// saves the look-up (a quarter of the time of a draw when a few are excluded).
-    touched: u64,
+    /// A bit for each index in `places`, by its last bits, and some left over: a clear bit saves
+    /// the look-up. A power of two of words, one bit in sixteen set at most; empty while nothing
+    /// moved.
+    touched: Vec<u64>,
 }
+
+/// Bits of the filter for each moved index.
+const BITS_EACH: usize = 16;
 
 impl Eligible {
     /// How many members are excluded; they have the highest indexes.
@@ -33,10 +37,29 @@ impl Eligible {
     /// The place of the member at `index`.
     #[inline]
     pub(super) fn place(&self, index: usize) -> usize {
-        if self.touched & (1 << (index & 63)) == 0 {
+        if !self.may_have_moved(index) {
             return index;
         }
         self.places.get(&index).copied().unwrap_or(index)
+    }
+
+    #[inline]
+    fn may_have_moved(&self, index: usize) -> bool {
+        let last = self.touched.len().wrapping_sub(1);
+        let word = self.touched.get((index / 64) & last);
+        word.is_some_and(|word| word & (1 << (index % 64)) != 0)
+    }
+
+    fn note_moved(&mut self, index: usize) {
+        if self.places.len() * BITS_EACH > self.touched.len() * 64 {
+            let words = (self.places.len() * 2 * BITS_EACH / 64).next_power_of_two();
+            self.touched = vec![0; words];
+            for moved in self.places.keys() {
+                self.touched[(moved / 64) & (words - 1)] |= 1 << (moved % 64);
+            }
+        }
+        let last = self.touched.len() - 1;
+        self.touched[(index / 64) & last] |= 1 << (index % 64);
     }
 
     fn index(&self, place: usize) -> usize {
@@ -101,8 +124,8 @@ impl Eligible {
             self.places.remove(&index);
             self.indexes.remove(&place);
         } else {
-            self.touched |= 1 << (index & 63);
             self.places.insert(index, place);
+            self.note_moved(index);
             self.indexes.insert(place, index);
         }
     }
@@ -110,7 +133,7 @@ impl Eligible {
     /// Any order of eligible members is as good as the list's own.
     fn forget_if_all_eligible(&mut self) {
         if self.excluded == 0 {
-            self.touched = 0;
+            self.touched = Vec::new();
             self.places.clear();
             self.indexes.clear();
         }

@@ -105,7 +105,7 @@ impl PeerRegistry {
             into.extend((0..k).map(member));
             return;
         }
-        // Indexes first, members after: the look-ups miss the cache and do not depend on each other.
+        // Indexes first, members after: look-ups that do not wait for each other.
         let mut drawn: Vec<u32> = Vec::with_capacity(k);
         for upper in (eligible - k) as u32..eligible as u32 {
             let index = rng.below(upper + 1);
