@@ -7,7 +7,11 @@ use knhk_mesh_sim::{Network, World};
 fn main() {
     let n: usize = std::env::args().nth(1).unwrap().parse().unwrap();
     let ms: u64 = std::env::args().nth(2).map_or(1, |a| a.parse().unwrap());
-    let network = Network { latency: Duration::from_millis(ms), jitter: Duration::from_millis(3 * ms), ..Network::default() };
+    let network = Network {
+        latency: Duration::from_millis(ms),
+        jitter: Duration::from_millis(3 * ms),
+        ..Network::default()
+    };
     let mut world = World::new(n, Config::default(), network, 1);
     let mut last = 0;
     for step in 0..200 {

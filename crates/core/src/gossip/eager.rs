@@ -62,6 +62,7 @@ impl Gossip {
         let lacking: Vec<FrameRef> =
             refs.iter().filter(|wanted| !scene.store.has_frame(wanted)).copied().collect();
         if !lacking.is_empty() {
+            self.wake(scene);
             self.brought_news(from);
             scene.send(from, Lane::Control, &Message::Want(lacking));
         }

@@ -41,7 +41,7 @@ pub const RECENT: usize = 512;
 /// Doublings of the interval while nothing happens.
 const MAX_BACK_OFF: u8 = 4;
 /// Doublings of the interval while timers come late.
-const MAX_STRAIN: u8 = 3;
+const MAX_STRAIN: u8 = 4;
 /// Rounds without news before the interval doubles for the first time. Each of them reaches a node
 /// that nobody told yet with a probability of more than 4 in 5, also if a third is silent.
 const CALM: u8 = 4;
@@ -164,14 +164,25 @@ impl Gossip {
             self.forgotten += excess as u64;
         }
         self.changed = true;
-        self.wake(scene);
+        match scene.settings.lanes {
+            Lanes::All => self.wake_behind_tree(scene),
+            Lanes::Repair => self.wake(scene),
+        }
     }
 
-    /// Something differs: the next round comes within one interval.
+    /// Something differs that the tree did not bring: rounds at full rate until it is calm again.
     fn wake<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         self.calm = 0;
-        let soon = scene.now.mono + random_part(scene.settings.interval * (1 << self.strain), scene.rng);
-        self.next_round = self.next_round.min(soon);
+        let soon = random_part(self.effective_interval(scene.settings), scene.rng);
+        self.next_round = self.next_round.min(scene.now.mono + soon);
+    }
+
+    /// Something changed: one round within the interval, when the tree had half of it.
+    fn wake_behind_tree<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
+        self.calm = self.calm.min(CALM);
+        let half = self.effective_interval(scene.settings) / 2;
+        let soon = half + random_part(half, scene.rng);
+        self.next_round = self.next_round.min(scene.now.mono + soon);
     }
 
     /// The own root now, remembered.

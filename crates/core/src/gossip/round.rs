@@ -1,6 +1,7 @@
 //! One round: the own root to `fanout` random links. What comes back decides the rest.
 
 use super::{CALM, Gossip, MAX_BACK_OFF, MAX_STRAIN, Scene, convergence};
+use crate::config::Lanes;
 use crate::crdt::store::EntryIx;
 use crate::frame::{Class, FrameRef};
 use crate::identity::PeerIx;
@@ -22,10 +23,14 @@ impl Gossip {
     }
 
     fn round<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
-        let late = scene.now.mono.since(self.next_round) > scene.settings.interval / 2;
-        self.strain = if late { (self.strain + 1).min(MAX_STRAIN) } else { self.strain / 2 };
-        let agree = !self.changed && self.is_converged(scene);
-        self.calm = if agree { (self.calm + 1).min(CALM + MAX_BACK_OFF) } else { 0 };
+        let late = scene.now.mono.since(self.next_round) > scene.settings.interval / 8;
+        self.strain =
+            if late { (self.strain + 1).min(MAX_STRAIN) } else { self.strain.saturating_sub(1) };
+        self.calm = match (self.changed, self.is_converged(scene)) {
+            (true, _) => self.calm.min(CALM),
+            (false, true) => (self.calm + 1).min(CALM + MAX_BACK_OFF),
+            (false, false) => 0,
+        };
         self.changed = false;
         let whole = self.effective_interval(scene.settings);
         // A tenth of jitter keeps nodes from falling into step.
@@ -75,10 +80,13 @@ impl Gossip {
             self.offer(scene, from, &lacking);
             return;
         }
-        // Probably this node is behind: it asks others too.
-        self.wake(scene);
         let Some(link) = self.links.get_mut(from) else { return };
         link.unequal = link.unequal.saturating_add(1);
+        if link.unequal >= PATIENCE || scene.settings.lanes == Lanes::Repair {
+            // Probably this node is behind, and the tree does not help: it asks others too.
+            self.wake(scene);
+        }
+        let Some(link) = self.links.get_mut(from) else { return };
         let patience = if first && link.chosen() { 1 } else { PATIENCE };
         if link.unequal >= patience && self.start_session(scene, from) {
             return;
