@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Whatever the other side says, a session ends: at most 8 steps, digests one nibble deeper each
-//! step, at most 256 KiB of them, 4 MiB of records, 10 s; one session a link, 3 a node. What did
+//! step, at most 256 KiB of them, 4 MiB of records, 10 s; one session a link, 8 a node. What did
 //! not fit is found by the next one. When all digests of step 0 agree although the roots differ,
 //! somebody chose records whose digests cancel out: the answer recounts under a fresh salt.
 
@@ -35,9 +35,10 @@ pub const MAX_DIGEST_BYTES: usize = 256 * 1024;
 /// Bytes of records that one side sends in a session.
 pub const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
 /// Sessions of a node at a time.
-pub const MAX_SESSIONS: usize = 3;
-/// Sessions that a node starts at a time: a newcomer would fetch everything from everybody.
-const MAX_OWN_SESSIONS: usize = 1;
+pub const MAX_SESSIONS: usize = 8;
+/// Sessions in motion that a node started, or answers: a newcomer would fetch the same records from
+/// everybody at once. One whose peer fell silent is not in motion and stands in nobody's way.
+const MAX_MOVING: [usize; 2] = [1, 2];
 /// Longest life of a session.
 pub const MAX_AGE: Duration = Duration::from_secs(10);
 /// A session that makes no progress so long is over.
@@ -87,6 +88,13 @@ impl Sessions {
         self.0.len()
     }
 
+    /// Whether another session that this node starts (`mine`) or answers would be one too many.
+    fn full(&self, mine: bool, now: Time, interval: Duration) -> bool {
+        let moves = |s: &&Session| s.mine == mine && now.since(s.progress) < 2 * interval;
+        let moving = self.0.iter().filter(moves).count();
+        moving >= MAX_MOVING[usize::from(!mine)] || self.0.len() >= MAX_SESSIONS
+    }
+
     fn with(&self, peer: PeerIx) -> Option<usize> {
         self.0.iter().position(|s| s.peer == peer)
     }
@@ -124,8 +132,7 @@ impl Gossip {
     ) -> bool {
         let sessions = self.sessions.get_or_insert_default();
         sessions.expire(scene.now.mono);
-        let mine = sessions.0.iter().filter(|s| s.mine).count();
-        let full = mine >= MAX_OWN_SESSIONS || sessions.0.len() >= MAX_SESSIONS;
+        let full = sessions.full(true, scene.now.mono, scene.settings.interval);
         if full || sessions.with(peer).is_some() {
             return false;
         }
@@ -231,7 +238,10 @@ impl Gossip {
             }
             sessions.0.swap_remove(at);
         }
-        if sessions.0.len() >= MAX_SESSIONS || theirs.salt != 0 {
+        if theirs.salt != 0 {
+            return Ok(None);
+        }
+        if sessions.full(false, now, scene.settings.interval) {
             // Told at once, the peer asks somebody else.
             let (class, session, ranges) = (theirs.class, theirs.session, Vec::new());
             let busy = Ranges { class, session, step: 1, salt: 0, ranges };
