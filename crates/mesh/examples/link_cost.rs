@@ -89,7 +89,8 @@ async fn memory() {
     }
     let connections = nodes * dials as u64;
     println!(
-        "{nodes} nodes x {dials} dials in {:.1} s: {:.1} KB a connection (both ends), {:.1} KB a node",
+        "{nodes} nodes x {dials} dials in {:.1} s: {:.1} KB a connection (both ends), \
+         {:.1} KB a node",
         began.elapsed().as_secs_f64(),
         (rss_bytes() - alone) as f64 / 1e3 / connections as f64,
         (alone - before) as f64 / 1e3 / nodes as f64,

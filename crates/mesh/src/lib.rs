@@ -1,7 +1,8 @@
 //! A peer-to-peer mesh for swarms of agents: nodes find each other, share signed state that merges,
 //! and need no coordinator.
 //!
-//! [`Mesh`] is a node: `join`, then `set`, `get`, `incr`, `add`, `watch`. The protocol itself is the
+//! [`Mesh`] is a node: `join`, then `set`, `get`, `incr`, `add`, `watch`. The protocol itself is
+//! the
 //! pure state machine of `knhk-mesh-core`, whose modules appear here under their names; this crate
 //! gives it a runtime, sockets, a disk and a clock.
 //!

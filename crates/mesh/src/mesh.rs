@@ -211,8 +211,8 @@ impl Mesh {
     }
 
     /// Stops the node without a word to the mesh: it stays a member and may come back with its data
-    /// folder. Acknowledged writes are on disk; what waits for the disk or for a link gets up to 1 s
-    /// each. Returns when address and data folder are free. Does nothing if the node has stopped.
+    /// folder. Acknowledged writes are on disk; what waits for the disk or for a link gets up to 1
+    /// s each. Returns when address and data folder are free. Does nothing if the node has stopped.
     pub async fn close(&self) {
         self.stop(false).await;
     }

@@ -38,7 +38,8 @@ impl fmt::Debug for TransportKind {
 /// The node's key.
 #[derive(Debug, Default)]
 pub enum Identity {
-    /// `node.key` in the data folder, made if absent (mode 0600); a fresh key without a data folder.
+    /// `node.key` in the data folder, made if absent (mode 0600); a fresh key without a data
+    /// folder.
     #[default]
     Auto,
     /// A key made just now, which has never written: nothing is asked back from peers.

@@ -57,8 +57,8 @@ pub enum StoreError {
     },
     /// The file is damaged.
     #[error(
-        "{path} is damaged ({reason}); move it away and start with the same key file: the node then \
-         takes its records back from its peers before it writes"
+        "{path} is damaged ({reason}); move it away and start with the same key file: the node \
+         then takes its records back from its peers before it writes"
     )]
     Damaged {
         /// The file.

@@ -54,9 +54,9 @@ async fn a_folder_serves_one_node_at_a_time() {
 /// Where the killed process of the test below keeps its state.
 const FOLDER: &str = "KNHK_MESH_TEST_FOLDER";
 
-/// Not a test: the process that the next test kills.
+/// The process that the next test kills: without its folder in the environment it has nothing to
+/// do.
 #[tokio::test]
-#[ignore = "runs as a child process only"]
 async fn writer_to_be_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let options = Options { data_dir: Some(folder.into()), ..Options::default() };
@@ -66,7 +66,7 @@ async fn writer_to_be_killed() {
 /// Runs the writer until `lines` writes are acknowledged, kills it, and gives what it printed.
 fn write_and_kill(folder: &Folder, lines: usize) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "writer_to_be_killed", "--ignored", "--nocapture"])
+        .args(["--exact", "writer_to_be_killed", "--nocapture"])
         .env(FOLDER, &folder.0)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -1,4 +1,6 @@
 //! Watches over a mesh: own and foreign changes, after the merge, and the price of being slow.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{agree, swarm};

@@ -237,7 +237,9 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..400), tag in 0u8..25) {
+    fn arbitrary_bytes_do_no_harm(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400), tag in 0u8..25,
+    ) {
         thread_local! {
             static WORLD: std::cell::RefCell<World> =
                 std::cell::RefCell::new(settled(2, Config::default(), 11));

@@ -1,5 +1,6 @@
 //! Measuring updates: a watcher at every node notes the moment at which it saw the update, and the
-//! last of them wakes the one who waits. Nodes are not asked anything while an update is on its way.
+//! last of them wakes the one who waits. Nodes are not asked anything while an update is on its
+//! way.
 //!
 //! ```text
 //!   set at a random node, t0 ─> ... ─> watcher 1 .. N: seen at t, count down

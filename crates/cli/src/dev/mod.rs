@@ -43,9 +43,11 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     };
     progress_done();
     if let Some(swarm) = stop {
-        // A second Ctrl-C does not wait for the good-byes.
+        // Neither a second Ctrl-C nor the end of the time waits for the good-byes.
+        let end = deadline.max(Instant::now() + RESERVE / 2);
         tokio::select! {
             () = swarm.stop() => {}
+            () = tokio::time::sleep_until(end) => {}
             _ = tokio::signal::ctrl_c() => {}
         }
     }
@@ -196,34 +198,16 @@ async fn live(swarm: &Swarm, deadline: Instant) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Asks as many nodes as the last moments allow.
 async fn how_far(swarm: &Swarm) -> String {
-    let wanted = swarm.nodes.len();
-    let mut tot = [0u64; 9];
-    for node in swarm.nodes.iter().step_by(20) {
-        if let Ok(s) = swarm::status(node).await {
-            let c = &s.node.counters;
-            for (t, v) in tot.iter_mut().zip([
-                c.merged as u64,
-                c.stale as u64,
-                c.duplicates as u64,
-                c.repairs as u64,
-                c.sessions as u64,
-                c.digests as u64,
-                c.rounds as u64,
-                s.node.links as u64,
-                c.refused_total(),
-            ]) {
-                *t += v;
-            }
-        }
-    }
-    eprintln!("merged stale dup repairs sessions digests rounds links refused: {tot:?}");
-    let mut joined = 0;
+    let (wanted, end) = (swarm.nodes.len(), Instant::now() + RESERVE / 2);
+    let (mut joined, mut asked) = (0, 0);
     for node in &swarm.nodes {
-        let members = swarm::status(node).await.map_or(0, |status| status.node.members);
-        joined += usize::from(members >= wanted);
+        let Ok(status) = tokio::time::timeout_at(end, swarm::status(node)).await else { break };
+        asked += 1;
+        joined += usize::from(status.is_ok_and(|status| status.node.members >= wanted));
     }
-    format!("{joined} of {wanted} nodes know all members")
+    format!("{joined} of the {asked} nodes that were asked know all {wanted} members")
 }
 
 fn far_away() -> Instant {

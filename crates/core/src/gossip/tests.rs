@@ -1,5 +1,5 @@
-//! Sessions against an honest counterpart, and against an arbitrary one. Two sides share a wire that
-//! the test may bend.
+//! Sessions against an honest counterpart, and against an arbitrary one. Two sides share a wire
+//! that the test may bend.
 
 use std::collections::{BTreeMap, VecDeque};
 

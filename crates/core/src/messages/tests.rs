@@ -29,9 +29,9 @@ fn any_ranges() -> impl Strategy<Value = Vec<Range>> {
             let mut children = Box::new([Summary::default(); 16]);
             let sum = (u128::from(a) << 64) | u128::from(b);
             children[at as usize % 16] = Summary { sum, count: count as u32 };
-            None::<bool>.map_or(Err(children), Ok)
+            Err(children)
         }),
-        any::<bool>().prop_map(Ok),
+        any::<bool>().prop_map(Ok::<bool, Box<[Summary; 16]>>),
     ];
     proptest::collection::btree_map(0u8..16, (content, any::<[u32; 2]>()), 0..5).prop_map(|all| {
         let range = |(nibble, (content, tags)): (u8, (Result<bool, _>, [u32; 2]))| {

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //!   seed     dial ─ failed ─> pause 0.2 s .. 30 s ─> dial ...      for ever
-//!   member   want ─> dial 1st address ─> 2nd ... ─> DialFailed     a later want waits for the pause
+//!   member   want ─> dial 1st address ─> 2nd ... ─> DialFailed     a later want waits for the
+//! pause
 //! ```
 
 use std::collections::HashMap;

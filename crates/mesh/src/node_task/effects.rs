@@ -1,5 +1,5 @@
-//! What a node does, done: the shell's side of [`Sink`]. Calls return at once; what has to come back
-//! as an input waits here until the node's call has ended.
+//! What a node does, done: the shell's side of [`Sink`]. Calls return at once; what has to come
+//! back as an input waits here until the node's call has ended.
 
 use std::collections::{HashMap, VecDeque};
 

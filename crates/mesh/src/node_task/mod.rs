@@ -58,7 +58,8 @@ pub(crate) enum Command {
         agent: AgentNo,
         reply: oneshot::Sender<Result<Receipt, WriteError>>,
     },
-    /// A question, answered inside the task with the node at hand; the answer travels in the closure.
+    /// A question, answered inside the task with the node at hand; the answer travels in the
+    /// closure.
     Ask(Box<dyn FnOnce(&mut Asked<'_>) + Send>),
     /// Say good-bye to the mesh (or not), and end.
     Stop {
@@ -279,7 +280,8 @@ impl NodeTask {
         self.input(Input::Persisted(id, result));
     }
 
-    /// Every input of the node goes through here, so that what it caused is settled before the next.
+    /// Every input of the node goes through here, so that what it caused is settled before the
+    /// next.
     fn input(&mut self, input: Input<'_>) {
         self.node.handle(self.clock.now(), input, &mut self.effects);
         while let Some((id, result)) = self.effects.stored_at_once() {

@@ -92,8 +92,8 @@ impl Store {
             || self.author_is_past(wanted)
     }
 
-    /// Whether a frame is older than what is kept, begins below the floor, or its author is convicted:
-    /// not worth asking for; repair brings what may live of it.
+    /// Whether a frame is older than what is kept, begins below the floor, or has a convicted
+    /// author: not worth asking for; repair brings what may live of it.
     fn author_is_past(&self, wanted: &FrameRef) -> bool {
         let Some(author) = self.find_author(&wanted.author) else { return false };
         let who = &self.authors[author as usize];

@@ -12,7 +12,9 @@ proptest! {
     /// Reading digests at some times and not at others must not matter: they are worked in lazily.
     #[test]
     fn digests_are_right_after_any_history(
-        acts in acts(any_act(), 50), reads in proptest::collection::vec(0u8..8, 50), depth in 0u8..4,
+        acts in acts(any_act(), 50),
+        reads in proptest::collection::vec(0u8..8, 50),
+        depth in 0u8..4,
     ) {
         let history = History::play(&acts);
         let mut store = store();
@@ -33,7 +35,8 @@ proptest! {
             let inside: Vec<_> = all.iter().copied().filter(|i| prefix.contains(i.0)).collect();
             prop_assert_eq!(store.items(prefix), inside);
             let mut sums = [Summary::default(); 16];
-            let ids: Vec<_> = store.entries.iter().map(|(_, e)| (store.position(e), e.version.id)).collect();
+            let place = |(_, e): (usize, &Entry)| (store.position(e), e.version.id);
+            let ids: Vec<_> = store.entries.iter().map(place).collect();
             for (at, id) in ids.iter().filter(|i| prefix.contains(i.0)) {
                 sums[usize::from(at.nibble(depth))] += Summary::one(crate::digest::tag(id));
             }
