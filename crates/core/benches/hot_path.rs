@@ -26,8 +26,7 @@
 //! - `path`: all of it in a `Node` with 24 links: `Node::check` (form, limits, admission, time,
 //!   is it new?), `frame::verify`, `Node::handle` (merge, notes for the rounds, forwarding to the
 //!   tree into a sink that drops), and `Node::status`, which takes the root and asks the links,
-//! after
-//!   every frame. Measured apart from the rows above, with one pair of clock readings a frame.
+//!   after every frame. Measured apart from the rows above, one pair of clock readings a frame.
 //! - `select`: ten peers of 1,000, 100,000 and 1,000,000, of which one in a hundred is excluded;
 //!   for one selection, in groups of 64.
 //!

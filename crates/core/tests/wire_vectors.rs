@@ -1,4 +1,5 @@
 //! docs/WIRE.md against the code: the vectors that it prints are read from it and made again.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
