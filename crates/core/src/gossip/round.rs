@@ -67,7 +67,7 @@ impl Gossip {
         let first = !link.ever_heard();
         link.hear(&theirs.root, tick);
         if theirs.root == mine {
-            link.unequal = 0;
+            link.forget_unequal();
             return;
         }
         let grace = Self::grace(scene.settings);
@@ -78,9 +78,9 @@ impl Gossip {
         // Probably this node is behind: it asks others too.
         self.wake(scene);
         let Some(link) = self.links.get_mut(from) else { return };
-        link.unequal = link.unequal.saturating_add(1);
+        let unequal = link.count_unequal();
         let patience = if first && link.chosen() { 1 } else { PATIENCE };
-        if link.unequal >= patience && self.start_session(scene, from) {
+        if unequal >= patience && self.start_session(scene, from) {
             return;
         }
         if !theirs.reply && !self.in_session_with(from) {
