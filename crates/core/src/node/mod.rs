@@ -38,7 +38,7 @@ use crate::security;
 pub use crate::security::Checked;
 use crate::telemetry::Counters;
 use crate::time::{Now, Time};
-use intake::Held;
+use intake::Waiting;
 use recovery::Recovery;
 pub use views::{LinkKind, PeerStatus, Status};
 use writer::Writer;
@@ -79,7 +79,7 @@ pub struct Node {
     membership: Membership,
     writer: Option<Box<Writer>>,
     recovery: Option<Box<Recovery>>,
-    held: Vec<Held>,
+    held: Option<Box<Waiting>>,
     counters: Box<Counters>,
     rng: Rng,
     phase: Phase,
@@ -141,7 +141,7 @@ impl Node {
             membership: Membership::default(),
             writer: None,
             recovery: None,
-            held: Vec::new(),
+            held: None,
             counters: Box::default(),
             phase: Phase::Ready,
             settings,
@@ -223,7 +223,7 @@ impl Node {
     pub fn next_timeout(&self) -> Time {
         let writer = self.writer.as_ref().and_then(|w| w.next_timeout(self.phase));
         let recovery = self.recovery.as_ref().and_then(|r| r.next_timeout());
-        let held = self.held.iter().map(Held::due).min();
+        let held = self.held.as_ref().and_then(|held| held.next_timeout());
         let rooms = self.gossip.next_timeout().min(self.membership.next_timeout());
         [writer, recovery, held].into_iter().flatten().fold(rooms, Time::min)
     }
