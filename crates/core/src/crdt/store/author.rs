@@ -180,8 +180,7 @@ impl Store {
                 continue;
             }
             for entry in self.frames[frame as usize].live() {
-                let version = &self.entries[entry as usize].version;
-                if (version.incarnation, version.seq) < floor {
+                if self.age(&self.entries[entry as usize]) < floor {
                     self.release(entry);
                     self.remove_entry(entry, on);
                 }

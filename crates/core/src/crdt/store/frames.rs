@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use super::entry::Age;
 use super::{EntryIx, Hash, Incarnation, Seq, SignedHeader, Store};
 use crate::frame::merkle;
 
@@ -32,6 +33,12 @@ impl FrameState {
 
     pub(super) fn key(&self) -> (Incarnation, Seq) {
         (self.header.fields.incarnation, self.header.fields.seq_lo)
+    }
+
+    /// Of the record at `index`.
+    pub(super) fn age(&self, index: u16) -> Age {
+        let (incarnation, first) = self.key();
+        (incarnation, Seq(first.0 + u64::from(index)))
     }
 
     /// Entries that are live, in order of their position.

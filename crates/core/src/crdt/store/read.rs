@@ -53,9 +53,9 @@ impl Store {
         }
         let nothing_new = sealed.records().all(|(seq, record)| {
             let entry = self.find_slot(author, record.head.slot);
-            let newest = entry.map(|ix| &self.entries[ix as usize].version);
-            let version = (fields.incarnation, seq);
-            version < who.floor || newest.is_some_and(|v| (v.incarnation, v.seq) >= version)
+            let age = (fields.incarnation, seq);
+            let there = |ix: EntryIx| self.age(&self.entries[ix as usize]);
+            age < who.floor || entry.is_some_and(|ix| there(ix) >= age)
         });
         match self.place_of(author, header) {
             Place::Kept(frame) if *self.frames[frame as usize].header == **header => {
@@ -126,7 +126,7 @@ impl Store {
             tree.items(prefix, |at, entry| below.push((at, entry)));
             below
         });
-        let id = |&(at, entry): &(Position, u32)| (at, &self.entries[entry as usize].version.id);
+        let id = |&(at, entry): &(Position, u32)| (at, &self.entries[entry as usize].id);
         salted_summary(salt, prefix, below.iter().map(id))
     }
 
@@ -139,7 +139,7 @@ impl Store {
             items
         });
         for (_, tag, entry) in &mut items {
-            *tag = crate::digest::tag(&self.entries[*entry as usize].version.id) as u64;
+            *tag = crate::digest::tag(&self.entries[*entry as usize].id) as u64;
         }
         items.sort_unstable();
         items
@@ -152,7 +152,7 @@ impl Store {
         }
         let mut tree = Tree::default();
         for (ix, e) in &self.entries {
-            tree.insert(self.position(e), &e.version.id, ix as EntryIx);
+            tree.insert(self.position(e), &e.id, ix as EntryIx);
         }
         read(&tree)
     }
@@ -172,14 +172,10 @@ impl Store {
     #[must_use]
     pub fn contribution(&self, ix: EntryIx) -> Option<Contribution<'_>> {
         let e = self.entries.get(ix as usize)?;
-        let version = &e.version;
-        Some(Contribution {
-            author: self.authors[e.author as usize].id,
-            incarnation: version.incarnation,
-            seq: version.seq,
-            id: version.id,
-            record: Record::stored(&e.bytes)?,
-        })
+        let record = Record::stored(&e.bytes)?;
+        let (incarnation, seq) = self.age(e);
+        let author = self.authors[e.author as usize].id;
+        Some(Contribution { author, incarnation, seq, id: e.id, record })
     }
 
     /// The record in a slot.

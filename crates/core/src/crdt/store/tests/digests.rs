@@ -33,7 +33,7 @@ proptest! {
             let inside: Vec<_> = all.iter().copied().filter(|i| prefix.contains(i.0)).collect();
             prop_assert_eq!(store.items(prefix), inside);
             let mut sums = [Summary::default(); 16];
-            let ids: Vec<_> = store.entries.iter().map(|(_, e)| (store.position(e), e.version.id)).collect();
+            let ids: Vec<_> = store.entries.iter().map(|(_, e)| (store.position(e), e.id)).collect();
             for (at, id) in ids.iter().filter(|i| prefix.contains(i.0)) {
                 sums[usize::from(at.nibble(depth))] += Summary::one(crate::digest::tag(id));
             }
@@ -49,7 +49,7 @@ proptest! {
     ) {
         let history = History::play(&acts);
         let ids = |store: &Store| -> BTreeSet<Hash> {
-            store.entries.iter().map(|(_, e)| e.version.id).collect()
+            store.entries.iter().map(|(_, e)| e.id).collect()
         };
         let mut stores = [left, right].map(|n| {
             let mut store = store();

@@ -112,9 +112,9 @@ proptest! {
                 break;
             }
             prop_assert!(out.len >= budget);
-            let have: BTreeSet<Hash> = to.entries.iter().map(|(_, e)| e.version.id).collect();
+            let have: BTreeSet<Hash> = to.entries.iter().map(|(_, e)| e.id).collect();
             let before = wanted.len();
-            wanted.retain(|&ix| !have.contains(&from.entries[ix as usize].version.id));
+            wanted.retain(|&ix| !have.contains(&from.entries[ix as usize].id));
             prop_assert!(wanted.len() < before && wanted.len() <= out.left_out, "progress");
         }
         prop_assert_eq!(to.root(), from.root());
