@@ -73,11 +73,11 @@ impl Index {
     }
 
     pub(super) fn find_author(&self, id: &NodeId, authors: &[Author], seed: u64) -> Option<u32> {
-        self.authors.find(author_hash(id, seed), |&a| authors[a as usize].id == *id).copied()
+        self.authors.find(author_hash(id, seed), |&a| authors[a as usize].id() == id).copied()
     }
 
     pub(super) fn add_author(&mut self, author: u32, authors: &[Author], seed: u64) {
-        let hash = |a: &u32| author_hash(&authors[*a as usize].id, seed);
+        let hash = |a: &u32| author_hash(authors[*a as usize].id(), seed);
         self.authors.insert_unique(hash(&author), author, hash);
     }
 

@@ -95,7 +95,7 @@ impl Store {
         let fields = &v.header().fields;
         assert_eq!(fields.class, self.class, "a message goes to the store of its scope");
         let mut merged = Merged::default();
-        let author = match self.author_for(&fields.author) {
+        let author = match self.author_for(v.header()) {
             Ok(author) => author,
             Err(why) => return Merged { refused: Some(why), ..merged },
         };
@@ -134,7 +134,7 @@ impl Store {
         won: &mut Vec<EntryIx>,
         on: OnChange<'_>,
     ) {
-        let floor = self.authors[author as usize].floor;
+        let floor = self.authors[author as usize].floor();
         let incarnation = v.header().fields.incarnation;
         self.frames[frame as usize].expect(v.leaves().len());
         let first = won.len();
@@ -167,7 +167,7 @@ impl Store {
         let id = header.id(&self.settings.mesh);
         if let Some(entry) = self.put_head(author, newest, id) {
             won.push(entry);
-            self.set_floor(author, header.fields.floor, on);
+            self.set_newest(author, header, on);
         }
     }
 

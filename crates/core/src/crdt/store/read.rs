@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::author::Author;
 use super::entry::{Entry, EntryIx};
 use super::frames::{NEWEST, Place};
 use super::{Family, NodeId, SignedHeader, Slot, Store};
@@ -48,14 +49,15 @@ impl Store {
         if let Some(why) = who.refuses(fields.incarnation) {
             return Err(why);
         }
-        if (fields.incarnation, fields.seq_end()) <= who.floor {
+        let floor = who.floor();
+        if (fields.incarnation, fields.seq_end()) <= floor {
             return Err(Refused::Floored);
         }
         let nothing_new = sealed.records().all(|(seq, record)| {
             let entry = self.find_slot(author, record.head.slot);
             let age = (fields.incarnation, seq);
             let there = |ix: EntryIx| self.age(&self.entries[ix as usize]);
-            age < who.floor || entry.is_some_and(|ix| there(ix) >= age)
+            age < floor || entry.is_some_and(|ix| there(ix) >= age)
         });
         match self.place_of(author, header) {
             Place::Kept(frame) if *self.frames[frame as usize].header == **header => {
@@ -102,7 +104,7 @@ impl Store {
             who.frames.len() >= NEWEST
                 && (wanted.incarnation, wanted.seq_lo) < (o.incarnation, o.seq_lo)
         };
-        let floored = (wanted.incarnation, wanted.seq_lo) < who.floor;
+        let floored = (wanted.incarnation, wanted.seq_lo) < who.floor();
         floored || who.refuses(wanted.incarnation).is_some() || oldest.is_some_and(past)
     }
 
@@ -174,7 +176,7 @@ impl Store {
         let e = self.entries.get(ix as usize)?;
         let record = Record::stored(&e.bytes)?;
         let (incarnation, seq) = self.age(e);
-        let author = self.authors[e.author as usize].id;
+        let author = *self.authors[e.author as usize].id();
         Some(Contribution { author, incarnation, seq, id: e.id, record })
     }
 
@@ -206,6 +208,6 @@ impl Store {
 
     /// Authors with their member records, in order of their arrival.
     pub fn authors(&self) -> impl Iterator<Item = &NodeId> {
-        self.authors.iter().map(|a| &a.id)
+        self.authors.iter().map(Author::id)
     }
 }

@@ -68,7 +68,7 @@ proptest! {
         prop_assert!(got.iter().all(|(slot, r)| all.get(slot) == Some(r)));
         for &ix in &wanted {
             let e = &from.entries[ix as usize];
-            let id = from.authors[e.author as usize].id;
+            let id = *from.authors[e.author as usize].id();
             if e.is_marker() {
                 prop_assert!(to.convicted().any(|c| *c == id));
             } else if e.slot == Slot::HEAD {
