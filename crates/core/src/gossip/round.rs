@@ -60,7 +60,7 @@ impl Gossip {
 
     /// A peer says what it has.
     pub fn on_digest<S: Sink>(&mut self, scene: &mut Scene<'_, S>, from: PeerIx, theirs: &Digest) {
-        scene.counters.digests += 1;
+        scene.counters.digests = scene.counters.digests.saturating_add(1);
         let mine = self.current_root(scene.store, scene.now.mono);
         let tick = convergence::tick(scene.now.mono, scene.settings);
         let Some(link) = self.links.get_mut(from) else { return };

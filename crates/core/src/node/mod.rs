@@ -181,7 +181,9 @@ impl Node {
             Input::Control(via, message) => self.on_control(now, via, message, sink),
             Input::Write(id, agent, op) => self.on_write(now, id, agent, op, sink),
             Input::Persisted(id, result) => self.on_persisted(now, id, &result, sink),
-            Input::Congested(..) => self.counters.congested += 1,
+            Input::Congested(..) => {
+                self.counters.congested = self.counters.congested.saturating_add(1);
+            }
             Input::LinkUp { node, chosen } => self.on_link_up(now, node, chosen, sink),
             Input::LinkDown(peer) => self.on_link_down(now, peer),
             Input::DialFailed(node) => self.on_dial_failed(&node),
