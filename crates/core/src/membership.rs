@@ -104,10 +104,15 @@ fn read_address(r: &mut Reader<'_>) -> Result<SocketAddr, Refused> {
 /// Keeps the node linked.
 #[derive(Debug, Default)]
 pub struct Membership {
-    dials: Vec<(NodeId, Time)>,
+    /// While there are some.
+    dials: Option<Box<Dials>>,
     next_care: Time,
     next_rotation: Time,
 }
+
+/// Nodes that are being dialled, and when each dial has failed.
+#[derive(Debug, Default)]
+struct Dials(Vec<(NodeId, Time)>);
 
 /// What the membership room may touch for the length of one call.
 pub struct Scene<'a, S: Sink> {
@@ -144,7 +149,7 @@ impl Membership {
         }
         let jitter = CARE / 4 * scene.rng.below(4);
         self.next_care = scene.now + CARE + jitter;
-        self.dials.retain(|(_, deadline)| *deadline > scene.now);
+        self.keep_dials(|_, deadline| deadline > scene.now);
         let missing = scene.wanted.saturating_sub(scene.links.chosen());
         if scene.wanted == 0 {
             // Nobody is there, or this node has left.
@@ -161,7 +166,7 @@ impl Membership {
 
     /// Chooses `missing` more members: links that stand already, or dials.
     fn choose<S: Sink>(&mut self, scene: &mut Scene<'_, S>, missing: usize) {
-        let mut open = missing.saturating_sub(self.dials.len());
+        let mut open = missing.saturating_sub(self.dials().len());
         let mut drawn = Vec::new();
         scene.registry.random(2 * missing, scene.rng, &mut drawn);
         for peer in drawn {
@@ -181,11 +186,12 @@ impl Membership {
 
     fn dial<S: Sink>(&mut self, scene: &mut Scene<'_, S>, peer: PeerIx) -> bool {
         let Some(member) = scene.registry.get(peer) else { return false };
-        let known = self.dials.iter().any(|(node, _)| *node == member.id);
-        if known || member.addresses.is_empty() || self.dials.len() >= MAX_DIALS {
+        let known = self.dials().iter().any(|(node, _)| *node == member.id);
+        if known || member.addresses.is_empty() || self.dials().len() >= MAX_DIALS {
             return false;
         }
-        self.dials.push((member.id, scene.now + DIAL_TIMEOUT));
+        let dials = &mut self.dials.get_or_insert_default().0;
+        dials.push((member.id, scene.now + DIAL_TIMEOUT));
         scene.sink.connect(member.id);
         true
     }
@@ -202,7 +208,18 @@ impl Membership {
 
     /// A dial ended, well or not.
     pub fn dial_ended(&mut self, node: &NodeId) {
-        self.dials.retain(|(dialled, _)| dialled != node);
+        self.keep_dials(|dialled, _| dialled != node);
+    }
+
+    fn dials(&self) -> &[(NodeId, Time)] {
+        self.dials.as_ref().map_or(&[], |dials| &dials.0)
+    }
+
+    fn keep_dials(&mut self, keeps: impl Fn(&NodeId, Time) -> bool) {
+        if let Some(dials) = &mut self.dials {
+            dials.0.retain(|(node, deadline)| keeps(node, *deadline));
+        }
+        self.dials.take_if(|dials| dials.0.is_empty());
     }
 
     /// The link to end when one of its own choice came up and is one too many; outside of the

@@ -39,7 +39,7 @@ pub enum Event {
     Refused(Refused),
 }
 
-/// Counters of one node, since its start.
+/// Counters of one node, since its start. The small ones stop at their maximum.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
     /// Records that changed the state.
@@ -53,15 +53,15 @@ pub struct Counters {
     /// Signed messages sent on by the tree.
     pub forwarded: u64,
     /// Rounds.
-    pub rounds: u64,
+    pub rounds: u32,
     /// Digests received.
-    pub digests: u64,
+    pub digests: u32,
     /// Sessions started by this node.
-    pub sessions: u64,
+    pub sessions: u32,
     /// Repair messages sent.
     pub repairs: u64,
     /// Messages dropped because a queue of the link was full.
-    pub congested: u64,
+    pub congested: u32,
     /// Refused messages by [`Refused::index`], once there are some.
     refused: Option<Box<[u32; Refused::ALL.len()]>>,
 }

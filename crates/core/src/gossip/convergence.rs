@@ -6,14 +6,15 @@ use core::time::Duration;
 
 use super::{Gossip, Scene};
 use crate::config::Settings;
+use crate::links;
 use crate::messages::Sink;
 use crate::time::Time;
 
-/// The clock of what links said: half intervals, wrapping after hours.
+/// The clock of what links said: half intervals, wrapping after 256.
 #[must_use]
-pub fn tick(now: Time, settings: &Settings) -> u16 {
+pub fn tick(now: Time, settings: &Settings) -> u8 {
     let half = u64::try_from(settings.interval.as_nanos() / 2).unwrap_or(u64::MAX).max(1);
-    (now.0 / half) as u16
+    (now.0 / half) as u8
 }
 
 impl Gossip {
@@ -36,7 +37,7 @@ impl Gossip {
         let (mut heard, mut agree) = (0, 0);
         for tag in self.links.iter().filter_map(|link| link.heard_within(window, tick)) {
             heard += 1;
-            agree += u32::from(self.roots.iter().rev().any(|past| past.tag as u32 == tag));
+            agree += u32::from(self.roots.iter().rev().any(|past| links::tag(past.tag) == tag));
         }
         (heard, agree)
     }
@@ -48,8 +49,8 @@ impl Gossip {
         let (window, tick) = (4 << self.back_off(), tick(now, settings));
         let heard = self.links.iter().filter_map(|link| link.heard_within(window, tick));
         let age = |tag: u32| {
-            let at = self.roots.iter().rposition(|past| past.tag as u32 == tag)?;
-            Some(now.since(self.roots.get(at + 1)?.since))
+            let at = self.roots.iter().rposition(|past| links::tag(past.tag) == tag)?;
+            Some(super::age(self.roots.get(at + 1)?.since, now))
         };
         heard.filter_map(age).max().unwrap_or_default()
     }
@@ -58,7 +59,7 @@ impl Gossip {
     pub(super) fn forget_old_roots_of_links<S: Sink>(&mut self, scene: &Scene<'_, S>) {
         let tick = tick(scene.now.mono, scene.settings);
         for link in self.links.iter_mut() {
-            if link.heard_within(u16::MAX / 2, tick).is_none() {
+            if link.heard_within(links::MAX_TICKS, tick).is_none() {
                 link.forget_heard();
             }
         }

@@ -53,8 +53,8 @@ pub struct Gossip {
     pub links: Links,
     roots: Vec<PastRoot>,
     recent: Vec<Recent>,
-    /// Changes forgotten in front of `recent`.
-    forgotten: u64,
+    /// Changes forgotten in front of `recent`, wrapping.
+    forgotten: u32,
     sessions: Option<Box<Sessions>>,
     next_round: Time,
     /// Rounds in a row that found nothing different.
@@ -71,27 +71,33 @@ pub struct Gossip {
 struct PastRoot {
     /// First eight bytes of it: who finds a second root with them gains an offer of records.
     tag: u64,
-    /// How many changes had happened when it was taken.
-    changes: u64,
-    /// When it was seen first.
-    since: Time,
+    /// How many changes had happened when it was taken, wrapping.
+    changes: u32,
+    /// When it was seen first, in [`millis`].
+    since: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Recent {
     entry: EntryIx,
-    /// Milliseconds of the monotonic clock, wrapping after weeks.
+    /// When, in [`millis`].
     at: u32,
 }
 
 impl Recent {
     fn age(self, now: Time) -> Duration {
-        Duration::from_millis(millis(now).wrapping_sub(self.at).into())
+        age(self.at, now)
     }
 }
 
+/// Milliseconds of the monotonic clock, wrapping after weeks.
 fn millis(at: Time) -> u32 {
     (at.0 / 1_000_000) as u32
+}
+
+/// Time since `at`, which is of [`millis`].
+fn age(at: u32, now: Time) -> Duration {
+    Duration::from_millis(millis(now).wrapping_sub(at).into())
 }
 
 /// What the gossip room may touch for the length of one call.
@@ -161,7 +167,7 @@ impl Gossip {
         if self.recent.len() > 2 * RECENT {
             let excess = self.recent.len() - RECENT;
             self.recent.drain(..excess);
-            self.forgotten += excess as u64;
+            self.forgotten = self.forgotten.wrapping_add(excess as u32);
         }
         self.changed = true;
         match scene.settings.lanes {
@@ -196,8 +202,8 @@ impl Gossip {
             if self.roots.len() < 4 {
                 self.roots.reserve_exact(1);
             }
-            let changes = self.forgotten + self.recent.len() as u64;
-            self.roots.push(PastRoot { tag, changes, since: now });
+            let changes = self.forgotten.wrapping_add(self.recent.len() as u32);
+            self.roots.push(PastRoot { tag, changes, since: millis(now) });
         }
         root
     }
@@ -206,7 +212,8 @@ impl Gossip {
     /// `grace`; `None` if that is too long ago to know.
     fn changes_since(&self, root: &Root, grace: Duration, now: Time) -> Option<Vec<EntryIx>> {
         let past = self.roots.iter().rev().find(|past| past.tag == root.tag())?;
-        let skip = past.changes.checked_sub(self.forgotten)? as usize;
+        // Changes that are forgotten wrap to far behind the end.
+        let skip = past.changes.wrapping_sub(self.forgotten) as usize;
         let settled = |r: &&Recent| r.age(now) >= grace;
         let mut entries: Vec<EntryIx> =
             self.recent.get(skip..)?.iter().filter(settled).map(|r| r.entry).collect();

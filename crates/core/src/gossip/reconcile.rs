@@ -275,9 +275,8 @@ impl Gossip {
         peer: PeerIx,
         reply: &mut Reply,
     ) -> u64 {
-        let mine = crate::links::tag(&self.current_root(scene.store, scene.now.mono));
-        let tick = super::convergence::tick(scene.now.mono, scene.settings);
-        let theirs = self.links.get(peer).and_then(|l| l.heard_within(u16::MAX / 2, tick));
+        let mine = crate::links::tag(self.current_root(scene.store, scene.now.mono).tag());
+        let theirs = self.links.get(peer).and_then(|link| link.last_heard());
         if theirs.is_none_or(|tag| tag == mine) {
             return 0;
         }
@@ -325,7 +324,7 @@ impl Gossip {
     fn end_session<S: Sink>(&mut self, scene: &mut Scene<'_, S>, at: usize) {
         let session = self.sessions.get_or_insert_default().0.swap_remove(at);
         if let Some(link) = self.links.get_mut(session.peer) {
-            link.unequal = 0;
+            link.forget_unequal();
         }
         let steps = u32::from(session.expects);
         scene.sink.emit(Event::Session { steps, sent: session.sent });

@@ -65,14 +65,14 @@ impl Gossip {
 
     /// A peer says what it has.
     pub fn on_digest<S: Sink>(&mut self, scene: &mut Scene<'_, S>, from: PeerIx, theirs: &Digest) {
-        scene.counters.digests += 1;
+        scene.counters.digests = scene.counters.digests.saturating_add(1);
         let mine = self.current_root(scene.store, scene.now.mono);
         let tick = convergence::tick(scene.now.mono, scene.settings);
         let Some(link) = self.links.get_mut(from) else { return };
         let first = !link.ever_heard();
         link.hear(&theirs.root, tick);
         if theirs.root == mine {
-            link.unequal = 0;
+            link.forget_unequal();
             return;
         }
         let grace = Self::grace(scene.settings);
@@ -81,14 +81,14 @@ impl Gossip {
             return;
         }
         let Some(link) = self.links.get_mut(from) else { return };
-        link.unequal = link.unequal.saturating_add(1);
-        if link.unequal >= PATIENCE || scene.settings.lanes == Lanes::Repair {
+        let unequal = link.count_unequal();
+        let chosen = link.chosen();
+        if unequal >= PATIENCE || scene.settings.lanes == Lanes::Repair {
             // Probably this node is behind, and the tree does not help: it asks others too.
             self.wake(scene);
         }
-        let Some(link) = self.links.get_mut(from) else { return };
-        let patience = if first && link.chosen() { 1 } else { PATIENCE };
-        if link.unequal >= patience && self.start_session(scene, from) {
+        let patience = if first && chosen { 1 } else { PATIENCE };
+        if unequal >= patience && self.start_session(scene, from) {
             return;
         }
         if !theirs.reply && !self.in_session_with(from) {

@@ -16,16 +16,21 @@ use crate::time::Time;
 const MAX_HELD: usize = 256;
 
 /// A frame from up to 5 s ahead of mesh time.
-pub(super) struct Held {
+struct Held {
     due: Time,
     via: PeerIx,
     lane: Lane,
     message: Verified,
 }
 
-impl Held {
-    pub(super) fn due(&self) -> Time {
-        self.due
+/// Frames that wait for their time. Rarely there are any.
+#[derive(Default)]
+pub(super) struct Waiting(Vec<Held>);
+
+impl Waiting {
+    /// When the first of them is due.
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        self.0.iter().map(|held| held.due).min()
     }
 }
 
@@ -46,7 +51,12 @@ impl Node {
                 let wait = fields.hlc_max.ahead_of(now.wall);
                 let wait = wait.saturating_sub(crate::frame::header::EARLY);
                 let due = now.mono + wait;
-                self.held.push(Held { due, via, lane, message: message.clone() });
+                self.held.get_or_insert_default().0.push(Held {
+                    due,
+                    via,
+                    lane,
+                    message: message.clone(),
+                });
             }
             Lead::Early => self.on_refused(via, Refused::Early, sink),
             Lead::Future => self.on_refused(via, Refused::Future, sink),
@@ -55,14 +65,17 @@ impl Node {
 
     fn may_hold(&self, author: &NodeId) -> bool {
         let known = |held: &Held| held.message.header().fields.author == *author;
-        self.held.len() < MAX_HELD && !self.held.iter().any(known)
+        self.held.as_ref().is_none_or(|held| held.0.len() < MAX_HELD && !held.0.iter().any(known))
     }
 
     pub(super) fn release_held(&mut self, now: Now, sink: &mut impl Sink) {
-        while let Some(at) = self.held.iter().position(|held| held.due <= now.mono) {
-            let Held { via, lane, message, .. } = self.held.swap_remove(at);
+        while let Some(Waiting(held)) = self.held.as_deref_mut()
+            && let Some(at) = held.iter().position(|held| held.due <= now.mono)
+        {
+            let Held { via, lane, message, .. } = held.swap_remove(at);
             self.merge(now, via, lane, &message, sink);
         }
+        self.held.take_if(|held| held.0.is_empty());
     }
 
     fn merge(

@@ -38,7 +38,7 @@ use crate::security;
 pub use crate::security::Checked;
 use crate::telemetry::Counters;
 use crate::time::{Now, Time};
-use intake::Held;
+use intake::Waiting;
 use recovery::Recovery;
 pub use views::{LinkKind, PeerStatus, Status};
 use writer::Writer;
@@ -79,7 +79,7 @@ pub struct Node {
     membership: Membership,
     writer: Option<Box<Writer>>,
     recovery: Option<Box<Recovery>>,
-    held: Vec<Held>,
+    held: Option<Box<Waiting>>,
     counters: Box<Counters>,
     rng: Rng,
     phase: Phase,
@@ -141,7 +141,7 @@ impl Node {
             membership: Membership::default(),
             writer: None,
             recovery: None,
-            held: Vec::new(),
+            held: None,
             counters: Box::default(),
             phase: Phase::Ready,
             settings,
@@ -181,7 +181,9 @@ impl Node {
             Input::Control(via, message) => self.on_control(now, via, message, sink),
             Input::Write(id, agent, op) => self.on_write(now, id, agent, op, sink),
             Input::Persisted(id, result) => self.on_persisted(now, id, &result, sink),
-            Input::Congested(..) => self.counters.congested += 1,
+            Input::Congested(..) => {
+                self.counters.congested = self.counters.congested.saturating_add(1);
+            }
             Input::LinkUp { node, chosen } => self.on_link_up(now, node, chosen, sink),
             Input::LinkDown(peer) => self.on_link_down(now, peer),
             Input::DialFailed(node) => self.on_dial_failed(&node),
@@ -223,7 +225,7 @@ impl Node {
     pub fn next_timeout(&self) -> Time {
         let writer = self.writer.as_ref().and_then(|w| w.next_timeout(self.phase));
         let recovery = self.recovery.as_ref().and_then(|r| r.next_timeout());
-        let held = self.held.iter().map(Held::due).min();
+        let held = self.held.as_ref().and_then(|held| held.next_timeout());
         let rooms = self.gossip.next_timeout().min(self.membership.next_timeout());
         [writer, recovery, held].into_iter().flatten().fold(rooms, Time::min)
     }

@@ -143,13 +143,19 @@ struct Observed {
     near: Vec<PeerIx>,
 }
 
+/// Who the node itself is.
+#[derive(Clone, Debug)]
+enum Own {
+    /// The directory came from a snapshot that holds it, at this place.
+    Listed(PeerIx),
+    Unlisted(Box<NodeId>),
+}
+
 /// The peers of one node; see the module.
 #[derive(Clone, Debug)]
 pub struct PeerRegistry {
     directory: Arc<Directory>,
-    own: NodeId,
-    /// The own node's place, if the directory came from a snapshot that holds it.
-    own_ix: Option<PeerIx>,
+    own: Own,
     observed: Option<Box<Observed>>,
 }
 
@@ -160,12 +166,28 @@ impl PeerRegistry {
         Self::from_snapshot(Arc::new(Directory::new(settings)), own)
     }
 
-    /// The registry of `own` over a shared directory, in which `own` may be listed; 56 bytes until
-    /// it observes something.
+    /// The registry of `own` over a shared directory, in which `own` may be listed: 32 bytes then,
+    /// until it observes something.
     #[must_use]
     pub fn from_snapshot(directory: Arc<Directory>, own: NodeId) -> Self {
-        let own_ix = directory.find(&own);
-        PeerRegistry { directory, own, own_ix, observed: None }
+        let listed = directory.find(&own);
+        let own = listed.map_or_else(|| Own::Unlisted(Box::new(own)), Own::Listed);
+        PeerRegistry { directory, own, observed: None }
+    }
+
+    /// The own node's place, if it is listed.
+    const fn own_ix(&self) -> Option<PeerIx> {
+        match self.own {
+            Own::Listed(ix) => Some(ix),
+            Own::Unlisted(_) => None,
+        }
+    }
+
+    fn is_own(&self, id: &NodeId) -> bool {
+        match &self.own {
+            Own::Listed(ix) => self.directory.row(*ix).is_some_and(|row| row.id == *id),
+            Own::Unlisted(own) => **own == *id,
+        }
     }
 
     /// The directory as it is now; later changes of this registry do not show in it.
@@ -180,7 +202,7 @@ impl PeerRegistry {
     /// # Errors
     /// [`RegisterError`]; nothing has changed then.
     pub fn register(&mut self, peer: PeerInfo, now: Time) -> Result<PeerIx, RegisterError> {
-        if peer.id == self.own {
+        if self.is_own(&peer.id) {
             return Err(RegisterError::Own);
         }
         self.directory.check(&peer)?;
@@ -256,12 +278,12 @@ impl PeerRegistry {
     /// The index of the peer with this key.
     #[must_use]
     pub fn by_id(&self, id: &NodeId) -> Option<PeerIx> {
-        self.directory.find(id).filter(|ix| Some(*ix) != self.own_ix)
+        self.directory.find(id).filter(|ix| Some(*ix) != self.own_ix())
     }
 
     /// Every peer, in an order that only the history of registrations decides.
     pub fn all(&self) -> impl Iterator<Item = PeerIx> + '_ {
-        self.directory.members().iter().copied().filter(|ix| Some(*ix) != self.own_ix)
+        self.directory.members().iter().copied().filter(|ix| Some(*ix) != self.own_ix())
     }
 
     /// Adds `delta` to the reputation of a peer and gives the new one, 0.0-1.0. Below the threshold
@@ -313,7 +335,7 @@ impl PeerRegistry {
     /// Number of peers; the own node is not one.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.directory.members().len() - usize::from(self.own_ix.is_some())
+        self.directory.members().len() - usize::from(self.own_ix().is_some())
     }
 
     /// Number of peers seen at or after `since`. O(n).
@@ -332,7 +354,8 @@ impl PeerRegistry {
     /// never left; at least the expected ones.
     #[must_use]
     pub fn members(&self) -> usize {
-        let absent = self.directory.absent() - usize::from(self.directory.is_absent(&self.own));
+        let own_absent = matches!(&self.own, Own::Unlisted(own) if self.directory.is_absent(own));
+        let absent = self.directory.absent() - usize::from(own_absent);
         let known = 1 + self.count() + absent;
         known.max(self.directory.settings().expected_members)
     }
@@ -345,7 +368,7 @@ impl PeerRegistry {
     }
 
     fn row(&self, ix: PeerIx) -> Option<&directory::Row> {
-        self.directory.row(ix).filter(|_| Some(ix) != self.own_ix)
+        self.directory.row(ix).filter(|_| Some(ix) != self.own_ix())
     }
 
     fn observation(&self, ix: PeerIx, registered: Time) -> Observation {

@@ -44,7 +44,7 @@ impl PeerRegistry {
     /// Appends every peer of `region`, whatever its reputation.
     pub fn by_region(&self, region: &str, into: &mut Vec<PeerIx>) {
         let peers = self.directory.region(region).iter().copied();
-        into.extend(peers.filter(|ix| Some(*ix) != self.own_ix));
+        into.extend(peers.filter(|ix| Some(*ix) != self.own_ix()));
     }
 
     /// Sorts the measured eligible peers by latency for [`PeerRegistry::nearest`]. O(m log m) for m
@@ -67,7 +67,7 @@ impl PeerRegistry {
     /// Draws `k` eligible peers that are not in `into[chosen..]` yet.
     fn draw(&self, k: usize, chosen: usize, rng: &mut Rng, into: &mut Vec<PeerIx>) {
         let start = into.len();
-        let own = usize::from(self.own_ix.is_some());
+        let own = usize::from(self.own_ix().is_some());
         let eligible = self.eligible_count() + own;
         // All barred ones are eligible places, so they fit.
         let barred = start - chosen + own;
@@ -82,7 +82,7 @@ impl PeerRegistry {
         let mut at = start;
         while at < into.len() {
             let ix = into[at];
-            if Some(ix) == self.own_ix || into[chosen..start].contains(&ix) {
+            if Some(ix) == self.own_ix() || into[chosen..start].contains(&ix) {
                 into.swap_remove(at);
             } else {
                 at += 1;

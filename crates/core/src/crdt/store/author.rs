@@ -9,22 +9,23 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::entry::Age;
 use super::{EntryIx, NodeId, OnChange, Slot, Store};
 use crate::digest::Position;
 use crate::error::Refused;
 use crate::frame::{Hash, SignedHeader};
-use crate::identity::{Incarnation, MeshId, Seq};
+use crate::identity::{Incarnation, MeshId};
 use crate::rng::mix;
 
 /// Convicted incarnations that convict the identity.
 pub(super) const IDENTITY_AFTER: usize = 3;
 
 pub(super) struct Author {
-    pub(super) id: NodeId,
+    /// The newest header, shared with its frame. When everything of the author is convicted, the
+    /// one that was: it tells who the author is.
+    newest: Arc<SignedHeader>,
     /// Where its slots stand in the digest tree.
     pub(super) salt: u64,
-    /// From its newest header.
-    pub(super) floor: (Incarnation, Seq),
     /// Frames kept, by (incarnation, seq): those with live records and the newest eight.
     pub(super) frames: Vec<u32>,
     convictions: Option<Box<Convictions>>,
@@ -40,10 +41,29 @@ struct Conviction {
 }
 
 impl Author {
-    fn new(id: NodeId) -> Self {
-        let salt = crate::digest::author_salt(&id.0);
-        let (floor, frames, convictions) = Default::default();
-        Author { id, salt, floor, frames, convictions }
+    fn new(newest: Arc<SignedHeader>) -> Self {
+        let salt = crate::digest::author_salt(&newest.fields.author.0);
+        Author { newest, salt, frames: Vec::new(), convictions: None }
+    }
+
+    pub(super) fn id(&self) -> &NodeId {
+        &self.newest.fields.author
+    }
+
+    /// What its newest header drops; nothing if none is kept.
+    pub(super) fn floor(&self) -> Age {
+        if self.frames.is_empty() { Age::default() } else { self.newest.fields.floor }
+    }
+
+    /// Puts the frame of `header` at `at` into the list of frames.
+    pub(super) fn add_frame(&mut self, at: usize, frame: u32, header: &Arc<SignedHeader>) {
+        if self.frames.is_empty() {
+            self.newest = Arc::clone(header);
+        }
+        if self.frames.len() < 4 {
+            self.frames.reserve_exact(1);
+        }
+        self.frames.insert(at, frame);
     }
 
     /// Why records of `incarnation` are not taken.
@@ -83,13 +103,13 @@ impl Store {
     pub(super) fn find_author(&self, id: &NodeId) -> Option<u32> {
         match &self.index {
             Some(index) => index.find_author(id, &self.authors, self.hash_seed),
-            None => self.authors.iter().position(|a| a.id == *id).map(|i| i as u32),
+            None => self.authors.iter().position(|a| a.id() == id).map(|i| i as u32),
         }
     }
 
-    /// The author's place, made if there is room.
-    pub(super) fn author_for(&mut self, id: &NodeId) -> Result<u32, Refused> {
-        if let Some(author) = self.find_author(id) {
+    /// The place of the author of `header`, made if there is room.
+    pub(super) fn author_for(&mut self, header: &Arc<SignedHeader>) -> Result<u32, Refused> {
+        if let Some(author) = self.find_author(&header.fields.author) {
             return Ok(author);
         }
         if self.authors.len() >= self.settings.genesis.limits.max_authors as usize {
@@ -99,7 +119,7 @@ impl Store {
             self.authors.reserve_exact(1);
         }
         let author = self.authors.len() as u32;
-        self.authors.push(Author::new(*id));
+        self.authors.push(Author::new(Arc::clone(header)));
         if let Some(index) = &mut self.index {
             index.add_author(author, &self.authors, self.hash_seed);
         }
@@ -126,7 +146,7 @@ impl Store {
         convictions.sort_by_key(|c| c.incarnation);
         let identity = convictions.len() >= IDENTITY_AFTER;
         let dead: Vec<Incarnation> = convictions.iter().map(|c| c.incarnation).collect();
-        let (id, salt) = (who.id, who.salt);
+        let (id, salt) = (*who.id(), who.salt);
         self.root = None;
         self.drop_incarnations(author, if identity { None } else { dead.last().copied() }, on);
         let mesh = self.settings.mesh;
@@ -162,15 +182,14 @@ impl Store {
         for frame in dead {
             self.frames.remove(frame as usize);
         }
-        if self.authors[author as usize].frames.is_empty() {
-            self.authors[author as usize].floor = Default::default();
-        }
     }
 
-    /// Applies the floor of the newest header. An honest author's floor never falls; where one
-    /// does, what it dropped may come back, or replicas would differ by what they heard first.
-    pub(super) fn set_floor(&mut self, author: u32, floor: (Incarnation, Seq), on: OnChange<'_>) {
-        let before = core::mem::replace(&mut self.authors[author as usize].floor, floor);
+    /// `header` is the newest now: applies its floor. An honest author's floor never falls; where
+    /// one does, what it dropped may come back, or replicas would differ by what they heard first.
+    pub(super) fn set_newest(&mut self, author: u32, header: Arc<SignedHeader>, on: OnChange<'_>) {
+        let who = &mut self.authors[author as usize];
+        let (before, floor) = (who.floor(), header.fields.floor);
+        who.newest = header;
         if floor == before {
             return;
         }
@@ -180,8 +199,7 @@ impl Store {
                 continue;
             }
             for entry in self.frames[frame as usize].live() {
-                let version = &self.entries[entry as usize].version;
-                if (version.incarnation, version.seq) < floor {
+                if self.age(&self.entries[entry as usize]) < floor {
                     self.release(entry);
                     self.remove_entry(entry, on);
                 }
@@ -198,7 +216,7 @@ impl Store {
 
     /// Authors whose identity or some incarnation is convicted.
     pub fn convicted(&self) -> impl Iterator<Item = &NodeId> {
-        self.authors.iter().filter(|a| a.convictions.is_some()).map(|a| &a.id)
+        self.authors.iter().filter(|a| a.convictions.is_some()).map(Author::id)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Entries: the newest record of each slot, the newest header of each author, and convictions.
 
-use super::{Hash, Incarnation, OnChange, Seq, SignedHeader, Slot, Store};
+use super::{Hash, Incarnation, OnChange, Seq, Slot, Store};
 use crate::crdt::{Family, key_of};
 use crate::digest::Position;
 use crate::frame::record::RECORD_HEAD_LEN;
@@ -12,40 +12,33 @@ pub type EntryIx = u32;
 /// No entry.
 pub(super) const NONE: EntryIx = u32::MAX;
 
-/// Which of two records of one slot is newer.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Version {
-    pub(super) incarnation: Incarnation,
-    pub(super) seq: Seq,
-    pub(super) id: Hash,
-}
-
+/// A replicated record, header or conviction. Which incarnation and sequence number a record has
+/// follows from its frame: see [`Store::age`].
 pub(super) struct Entry {
     pub(super) author: u32,
     pub(super) frame: u32,
-    /// Next entry of the same key.
-    pub(super) next: EntryIx,
     pub(super) slot: Slot,
     pub(super) index: u16,
     /// Its change is not in the digest yet.
     pub(super) dirty: bool,
-    pub(super) version: Version,
-    /// The record; empty for heads and convictions.
+    pub(super) id: Hash,
+    /// The record; nothing for heads, and for convictions the position in the digest tree.
     pub(super) bytes: Box<[u8]>,
     /// Siblings up to the root, when the frame keeps no leaves.
     pub(super) path: Option<Box<[Hash]>>,
-    /// Of a conviction; others follow from author and slot.
-    marker: Option<Box<Position>>,
 }
 
 impl Entry {
     pub(super) fn position(&self, salt: u64) -> Position {
-        self.marker.as_ref().map_or_else(|| Position::of(salt, self.slot.0), |at| **at)
+        match <[u8; 8]>::try_from(&*self.bytes) {
+            Ok(at) if self.is_marker() => Position(u64::from_le_bytes(at)),
+            _ => Position::of(salt, self.slot.0),
+        }
     }
 
     /// Whether it is a conviction.
     pub(super) fn is_marker(&self) -> bool {
-        self.marker.is_some()
+        self.slot == Slot::CONVICTION
     }
 
     /// Family and key of the view that shows it.
@@ -65,12 +58,16 @@ fn key_in(bytes: &[u8]) -> Option<(Family, &[u8])> {
     key_of(crate::frame::Kind(head[2]), payload)
 }
 
+/// Incarnation and sequence number: of two records of one slot the later one stands, and where an
+/// author signed two of one age, the one with the greater id.
+pub(super) type Age = (Incarnation, Seq);
+
 /// A verified record on its way into its slot.
 pub(super) struct Put<'a> {
     pub(super) author: u32,
     pub(super) frame: u32,
     pub(super) leaf: &'a Leaf,
-    pub(super) version: Version,
+    pub(super) age: Age,
     pub(super) bytes: &'a [u8],
 }
 
@@ -102,6 +99,15 @@ impl Store {
         }
     }
 
+    /// The age of a record that lives in its frame.
+    pub(super) fn age(&self, record: &Entry) -> Age {
+        self.frames[record.frame as usize].age(record.index)
+    }
+
+    fn is_newer(&self, put: &Put<'_>, there: &Entry) -> bool {
+        (put.age, &put.leaf.id) > (self.age(there), &there.id)
+    }
+
     /// Puts a record into its slot if it is newer than what is there.
     pub(super) fn put(
         &mut self,
@@ -112,7 +118,7 @@ impl Store {
         // A slot that was free may have been filled by a newer record of the same message.
         let there = place.entry.or_else(|| self.find_slot(put.author, place.slot));
         let entry = match there {
-            Some(entry) if put.version <= self.entries[entry as usize].version => return None,
+            Some(entry) if !self.is_newer(put, &self.entries[entry as usize]) => return None,
             Some(entry) => {
                 // Before it leaves its old frame: if that is this one, it must not look dead.
                 self.frames[put.frame as usize].add(put.leaf.index, entry);
@@ -137,14 +143,12 @@ impl Store {
         Entry {
             author: put.author,
             frame: put.frame,
-            next: NONE,
             slot,
             index: put.leaf.index,
             dirty: false,
-            version: put.version,
+            id: put.leaf.id,
             bytes: put.bytes.into(),
             path: (!put.leaf.path.is_empty()).then(|| put.leaf.path.clone()),
-            marker: None,
         }
     }
 
@@ -167,7 +171,7 @@ impl Store {
         if let Some(index) = &mut self.index {
             index.changes(entry, e);
         }
-        e.version = put.version;
+        e.id = put.leaf.id;
         (e.frame, e.index) = (put.frame, put.leaf.index);
         if e.bytes.len() == put.bytes.len() {
             e.bytes.copy_from_slice(put.bytes);
@@ -188,34 +192,25 @@ impl Store {
     }
 
     /// The author's newest header as its entry HEAD; `None` if it is that already.
-    pub(super) fn put_head(
-        &mut self,
-        author: u32,
-        frame: u32,
-        id: Hash,
-        header: &SignedHeader,
-    ) -> Option<EntryIx> {
-        let (incarnation, seq) = (header.fields.incarnation, header.fields.seq_end());
-        let version = Version { incarnation, seq, id };
+    pub(super) fn put_head(&mut self, author: u32, frame: u32, id: Hash) -> Option<EntryIx> {
         if let Some(entry) = self.find_slot(author, Slot::HEAD) {
             let e = &mut self.entries[entry as usize];
-            if e.version.id == id {
+            if e.id == id {
                 return None;
             }
             self.root = None;
             if let Some(index) = &mut self.index {
                 index.changes(entry, e);
             }
-            (e.version, e.frame) = (version, frame);
+            (e.id, e.frame) = (id, frame);
             return Some(entry);
         }
-        Some(self.add_marker(author, frame, Slot::HEAD, version, None))
+        Some(self.add_marker(author, frame, Slot::HEAD, id, Box::default()))
     }
 
     /// A conviction as an entry at `at`.
     pub(super) fn put_marker(&mut self, author: u32, at: Position, id: Hash) -> EntryIx {
-        let version = Version { incarnation: Incarnation(0), seq: Seq(0), id };
-        self.add_marker(author, NONE, Slot::CONVICTION, version, Some(Box::new(at)))
+        self.add_marker(author, NONE, Slot::CONVICTION, id, Box::new(at.0.to_le_bytes()))
     }
 
     fn add_marker(
@@ -223,27 +218,17 @@ impl Store {
         author: u32,
         frame: u32,
         slot: Slot,
-        version: Version,
-        marker: Option<Box<Position>>,
+        id: Hash,
+        bytes: Box<[u8]>,
     ) -> EntryIx {
-        let (next, index, dirty, bytes, path) = (NONE, 0, false, Box::default(), None);
-        self.add_entry(Entry {
-            author,
-            frame,
-            next,
-            slot,
-            index,
-            dirty,
-            version,
-            bytes,
-            path,
-            marker,
-        })
+        let (index, dirty, path) = (0, false, None);
+        self.add_entry(Entry { author, frame, slot, index, dirty, id, bytes, path })
     }
 
     /// Takes the conviction at `at` out.
     pub(super) fn remove_at(&mut self, at: Position, author: u32) {
-        let is = |e: &Entry| e.author == author && e.marker.as_deref() == Some(&at);
+        let salt = self.authors[author as usize].salt;
+        let is = |e: &Entry| e.author == author && e.is_marker() && e.position(salt) == at;
         let found = self.entries.iter().find(|(_, e)| is(e)).map(|(ix, _)| ix as EntryIx);
         if let Some(entry) = found {
             self.remove_entry(entry, &mut |_, _| ());

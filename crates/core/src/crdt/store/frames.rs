@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use super::entry::Age;
 use super::{EntryIx, Hash, Incarnation, Seq, SignedHeader, Store};
 use crate::frame::merkle;
 
@@ -17,30 +18,61 @@ pub(super) const NEWEST: usize = 8;
 
 pub(super) struct FrameState {
     pub(super) header: Arc<SignedHeader>,
-    /// Live records: position in the frame and entry, by position.
-    live: Vec<(u16, EntryIx)>,
+    live: Live,
     /// All nodes of the tree, while many of the records live.
     tree: Option<Arc<[Hash]>>,
     /// The whole frame was merged once: its like is a duplicate.
     pub(super) complete: bool,
 }
 
+/// The live records of a frame, position in it and entry, by position. One alone takes no
+/// allocation: that is what most frames come to.
+enum Live {
+    One((u16, EntryIx)),
+    Many(Vec<(u16, EntryIx)>),
+}
+
+impl Live {
+    fn list(&self) -> &[(u16, EntryIx)] {
+        match self {
+            Live::One(live) => core::slice::from_ref(live),
+            Live::Many(live) => live,
+        }
+    }
+
+    /// Gives back what is reserved for more.
+    fn shrink(&mut self) {
+        if let Live::Many(live) = self {
+            match live[..] {
+                [only] => *self = Live::One(only),
+                _ => live.shrink_to_fit(),
+            }
+        }
+    }
+}
+
 impl FrameState {
     fn new(header: Arc<SignedHeader>) -> Self {
-        FrameState { header, live: Vec::new(), tree: None, complete: false }
+        FrameState { header, live: Live::Many(Vec::new()), tree: None, complete: false }
     }
 
     pub(super) fn key(&self) -> (Incarnation, Seq) {
         (self.header.fields.incarnation, self.header.fields.seq_lo)
     }
 
+    /// Of the record at `index`.
+    pub(super) fn age(&self, index: u16) -> Age {
+        let (incarnation, first) = self.key();
+        (incarnation, Seq(first.0 + u64::from(index)))
+    }
+
     /// Entries that are live, in order of their position.
     pub(super) fn live(&self) -> Vec<EntryIx> {
-        self.live.iter().map(|&(_, entry)| entry).collect()
+        self.live.list().iter().map(|&(_, entry)| entry).collect()
     }
 
     pub(super) fn live_count(&self) -> usize {
-        self.live.len()
+        self.live.list().len()
     }
 
     pub(super) fn tree(&self) -> Option<&[Hash]> {
@@ -49,27 +81,48 @@ impl FrameState {
 
     /// Makes room for `records` at once.
     pub(super) fn expect(&mut self, records: usize) {
-        self.live.reserve_exact(records);
+        match &mut self.live {
+            Live::Many(live) if live.len() + records > 1 => live.reserve_exact(records),
+            _ => {}
+        }
     }
 
     /// Bytes reserved for the list of live records.
     #[cfg(test)]
     pub(super) fn reserved(&self) -> usize {
-        self.live.capacity() * size_of::<(u16, EntryIx)>()
+        match &self.live {
+            Live::One(_) => 0,
+            Live::Many(live) => live.capacity() * size_of::<(u16, EntryIx)>(),
+        }
     }
 
     pub(super) fn add(&mut self, index: u16, entry: EntryIx) {
-        match self.live.binary_search_by_key(&index, |l| l.0) {
-            Ok(at) => self.live[at].1 = entry,
-            Err(at) => self.live.insert(at, (index, entry)),
+        match &mut self.live {
+            Live::One(live) if live.0 == index => live.1 = entry,
+            Live::One(live) => {
+                let mut both = vec![*live, (index, entry)];
+                both.sort_unstable();
+                self.live = Live::Many(both);
+            }
+            Live::Many(live) if live.capacity() == 0 => self.live = Live::One((index, entry)),
+            Live::Many(live) => match live.binary_search_by_key(&index, |l| l.0) {
+                Ok(at) => live[at].1 = entry,
+                Err(at) => live.insert(at, (index, entry)),
+            },
         }
     }
 
     pub(super) fn drop_live(&mut self, index: u16) {
-        if let Ok(at) = self.live.binary_search_by_key(&index, |l| l.0) {
-            self.live.remove(at);
-            if 4 * self.live.len() <= self.live.capacity() {
-                self.live.shrink_to_fit();
+        match &mut self.live {
+            Live::One(live) if live.0 == index => self.live = Live::Many(Vec::new()),
+            Live::One(_) => {}
+            Live::Many(live) => {
+                if let Ok(at) = live.binary_search_by_key(&index, |l| l.0) {
+                    live.remove(at);
+                    if 4 * live.len() <= live.capacity() {
+                        self.live.shrink();
+                    }
+                }
             }
         }
     }
@@ -85,7 +138,7 @@ impl FrameState {
     /// So few records live that their paths are smaller than the tree.
     fn wants_paths(&self) -> bool {
         let longest = merkle::siblings(0, usize::from(self.header.fields.count));
-        self.tree.as_ref().is_some_and(|tree| self.live.len() * longest < tree.len())
+        self.tree.as_ref().is_some_and(|tree| self.live.list().len() * longest < tree.len())
     }
 }
 
@@ -135,11 +188,7 @@ impl Store {
             self.frames.reserve_exact(1);
         }
         let frame = self.frames.insert(FrameState::new(Arc::clone(header))) as u32;
-        let list = &mut self.authors[author as usize].frames;
-        if list.len() < 4 {
-            list.reserve_exact(1);
-        }
-        list.insert(at, frame);
+        self.authors[author as usize].add_frame(at, frame, header);
         Ok(frame)
     }
 
@@ -186,7 +235,7 @@ impl Store {
         if self.frames[frame as usize].wants_paths() {
             self.write_paths(frame);
         }
-        self.frames[frame as usize].live.shrink_to_fit();
+        self.frames[frame as usize].live.shrink();
     }
 
     /// Gives each live record its path and lets the tree go.
@@ -194,8 +243,8 @@ impl Store {
         let state = &mut self.frames[frame as usize];
         let Some(tree) = state.tree.take() else { return };
         let count = usize::from(state.header.fields.count);
-        state.live.shrink_to_fit();
-        for &(index, entry) in &state.live {
+        state.live.shrink();
+        for &(index, entry) in state.live.list() {
             let path = merkle::path_in(&tree, count, index);
             self.entries[entry as usize].path = Some(path.into());
         }

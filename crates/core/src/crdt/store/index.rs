@@ -22,6 +22,8 @@ pub(super) struct Index {
     slots: HashTable<EntryIx>,
     /// First entry of each key; the others hang behind it.
     keys: HashTable<EntryIx>,
+    /// The next entry of the same key, for each entry.
+    next: Vec<EntryIx>,
     pub(super) tree: Tree,
     set: SetHash,
     /// Changed entries, each with the id that the digests hold for it.
@@ -31,8 +33,8 @@ pub(super) struct Index {
 /// The root of a scope without index.
 pub(super) fn small_root(entries: &Slab<Entry>) -> Root {
     let mut set = SetHash::default();
-    entries.iter().for_each(|(_, e)| set.replace(None, Some(&e.version.id)));
-    set.root(entries.iter().map(|(_, e)| &e.version.id))
+    entries.iter().for_each(|(_, e)| set.replace(None, Some(&e.id)));
+    set.root(entries.iter().map(|(_, e)| &e.id))
 }
 
 fn slot_hash(author: u32, slot: Slot) -> u64 {
@@ -58,6 +60,12 @@ fn entry_key_hash(entry: &Entry, seed: u64) -> u64 {
 }
 
 impl Index {
+    /// The entry behind `ix` in the list of its key.
+    #[cfg(test)]
+    pub(super) fn next_of(&self, ix: EntryIx) -> EntryIx {
+        self.next[ix as usize]
+    }
+
     /// Changes that wait.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
@@ -65,11 +73,11 @@ impl Index {
     }
 
     pub(super) fn find_author(&self, id: &NodeId, authors: &[Author], seed: u64) -> Option<u32> {
-        self.authors.find(author_hash(id, seed), |&a| authors[a as usize].id == *id).copied()
+        self.authors.find(author_hash(id, seed), |&a| authors[a as usize].id() == id).copied()
     }
 
     pub(super) fn add_author(&mut self, author: u32, authors: &[Author], seed: u64) {
-        let hash = |a: &u32| author_hash(&authors[*a as usize].id, seed);
+        let hash = |a: &u32| author_hash(authors[*a as usize].id(), seed);
         self.authors.insert_unique(hash(&author), author, hash);
     }
 
@@ -90,7 +98,7 @@ impl Index {
     pub(super) fn changes(&mut self, ix: EntryIx, entry: &mut Entry) {
         if !entry.dirty {
             entry.dirty = true;
-            self.dirty.push((ix, Some(entry.version.id)));
+            self.dirty.push((ix, Some(entry.id)));
         }
     }
 
@@ -99,7 +107,7 @@ impl Index {
         for (ix, old) in &self.dirty {
             let e = &mut entries[*ix as usize];
             e.dirty = false;
-            let new = &e.version.id;
+            let new = &e.id;
             let at = e.position(authors[e.author as usize].salt);
             match old {
                 None => self.tree.insert(at, new, *ix),
@@ -110,13 +118,13 @@ impl Index {
             }
         }
         for (ix, old) in self.dirty.drain(..) {
-            self.set.replace(old.as_ref(), Some(&entries[ix as usize].version.id));
+            self.set.replace(old.as_ref(), Some(&entries[ix as usize].id));
         }
-        self.set.grow(entries.iter().map(|(_, e)| &e.version.id));
+        self.set.grow(entries.iter().map(|(_, e)| &e.id));
     }
 
     pub(super) fn root(&mut self, entries: &mut Slab<Entry>) -> Root {
-        self.set.root(entries.iter().map(|(_, e)| &e.version.id))
+        self.set.root(entries.iter().map(|(_, e)| &e.id))
     }
 }
 
@@ -140,6 +148,8 @@ impl Store {
         let entries = &mut self.entries;
         entries[ix as usize].dirty = true;
         index.dirty.push((ix, None));
+        let places = index.next.len().max(ix as usize + 1);
+        index.next.resize(places, NONE);
         let e = &entries[ix as usize];
         if !e.is_marker() {
             let hash = |i: &EntryIx| {
@@ -159,8 +169,8 @@ impl Store {
 
     /// Builds the tables of all entries; `newest` is linked to its key by who made it.
     fn build_index(&mut self, newest: EntryIx) {
-        let (authors, slots, keys, tree, set, dirty) = Default::default();
-        self.index = Some(Box::new(Index { authors, slots, keys, tree, set, dirty }));
+        let (authors, slots, keys, next, tree, set, dirty) = Default::default();
+        self.index = Some(Box::new(Index { authors, slots, keys, next, tree, set, dirty }));
         for author in 0..self.authors.len() as u32 {
             if let Some(index) = &mut self.index {
                 index.add_author(author, &self.authors, self.hash_seed);
@@ -187,21 +197,21 @@ impl Store {
             found.remove();
         }
         let at = e.position(self.authors[e.author as usize].salt);
-        index.tree.remove(at, &e.version.id);
-        index.set.replace(Some(&e.version.id), None);
+        index.tree.remove(at, &e.id);
+        index.set.replace(Some(&e.id), None);
     }
 
     /// Hangs an entry that hangs nowhere in front of the list of its key.
     pub(super) fn link_key(&mut self, ix: EntryIx) {
         let Some(index) = &mut self.index else { return };
-        let (entries, seed) = (&mut self.entries, self.hash_seed);
+        let (entries, seed) = (&self.entries, self.hash_seed);
         let Some((family, key)) = entries[ix as usize].key() else { return };
         let hash = key_hash(family, key, seed);
         let same = |&first: &EntryIx| entries[first as usize].key() == Some((family, key));
         match index.keys.find_mut(hash, same) {
             Some(first) => {
                 let behind = core::mem::replace(first, ix);
-                entries[ix as usize].next = behind;
+                index.next[ix as usize] = behind;
             }
             None => {
                 let hash_of = |&e: &EntryIx| entry_key_hash(&entries[e as usize], seed);
@@ -213,12 +223,12 @@ impl Store {
     /// Takes an entry out of the list of its key.
     pub(super) fn unlink_key(&mut self, ix: EntryIx) {
         let Some(index) = &mut self.index else { return };
-        let (entries, seed) = (&mut self.entries, self.hash_seed);
+        let (entries, seed) = (&self.entries, self.hash_seed);
         let Some((family, key)) = entries[ix as usize].key() else { return };
         let hash = key_hash(family, key, seed);
         let same = |&first: &EntryIx| entries[first as usize].key() == Some((family, key));
         let Ok(mut head) = index.keys.find_entry(hash, same) else { return };
-        let next = entries[ix as usize].next;
+        let next = index.next[ix as usize];
         let mut at = *head.get();
         if at == ix {
             if next == NONE {
@@ -228,13 +238,13 @@ impl Store {
             }
         }
         while at != ix && at != NONE {
-            let behind = entries[at as usize].next;
+            let behind = index.next[at as usize];
             if behind == ix {
-                entries[at as usize].next = next;
+                index.next[at as usize] = next;
             }
             at = behind;
         }
-        entries[ix as usize].next = NONE;
+        index.next[ix as usize] = NONE;
     }
 
     /// Entries of one key.
@@ -245,7 +255,7 @@ impl Store {
         };
         let hash = key_hash(family, key, self.hash_seed);
         let mut at = index.keys.find(hash, |&e| is(&self.entries[e as usize])).copied();
-        let next = |ix: EntryIx| Some(self.entries[ix as usize].next).filter(|&n| n != NONE);
+        let next = |ix: EntryIx| Some(index.next[ix as usize]).filter(|&n| n != NONE);
         let mut entries = Vec::new();
         while let Some(entry) = at {
             entries.push(entry);

@@ -36,7 +36,7 @@ use crate::frame::{Class, Hash, SignedHeader, Slot, Verified};
 use crate::identity::{Incarnation, NodeId, Seq};
 use author::Author;
 pub use entry::EntryIx;
-use entry::{Destination, Entry, Version};
+use entry::{Destination, Entry};
 pub use export::Exported;
 use frames::FrameState;
 use index::Index;
@@ -95,7 +95,7 @@ impl Store {
         let fields = &v.header().fields;
         assert_eq!(fields.class, self.class, "a message goes to the store of its scope");
         let mut merged = Merged::default();
-        let author = match self.author_for(&fields.author) {
+        let author = match self.author_for(v.header()) {
             Ok(author) => author,
             Err(why) => return Merged { refused: Some(why), ..merged },
         };
@@ -134,7 +134,7 @@ impl Store {
         won: &mut Vec<EntryIx>,
         on: OnChange<'_>,
     ) {
-        let floor = self.authors[author as usize].floor;
+        let floor = self.authors[author as usize].floor();
         let incarnation = v.header().fields.incarnation;
         self.frames[frame as usize].expect(v.leaves().len());
         let first = won.len();
@@ -143,10 +143,9 @@ impl Store {
         // The newest first: what the frame itself overwrites never enters, so a frame cannot lose
         // its last live record, and be forgotten, while it is merged.
         for (leaf, destination) in v.leaves().iter().zip(destinations).rev() {
-            let version = Version { incarnation, seq: v.seq(leaf), id: leaf.id };
-            let below = (incarnation, version.seq) < floor;
-            let put = entry::Put { author, frame, leaf, version, bytes: v.record_bytes(leaf) };
-            match (!below).then(|| self.put(&put, destination, on)).flatten() {
+            let age = (incarnation, v.seq(leaf));
+            let put = entry::Put { author, frame, leaf, age, bytes: v.record_bytes(leaf) };
+            match (age >= floor).then(|| self.put(&put, destination, on)).flatten() {
                 Some(entry) => {
                     merged.won += 1;
                     won.push(entry);
@@ -166,9 +165,9 @@ impl Store {
         let Some(&newest) = self.authors[author as usize].frames.last() else { return };
         let header = Arc::clone(&self.frames[newest as usize].header);
         let id = header.id(&self.settings.mesh);
-        if let Some(entry) = self.put_head(author, newest, id, &header) {
+        if let Some(entry) = self.put_head(author, newest, id) {
             won.push(entry);
-            self.set_floor(author, header.fields.floor, on);
+            self.set_newest(author, header, on);
         }
     }
 

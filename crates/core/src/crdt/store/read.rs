@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::author::Author;
 use super::entry::{Entry, EntryIx};
 use super::frames::{NEWEST, Place};
 use super::{Family, NodeId, SignedHeader, Slot, Store};
@@ -48,14 +49,15 @@ impl Store {
         if let Some(why) = who.refuses(fields.incarnation) {
             return Err(why);
         }
-        if (fields.incarnation, fields.seq_end()) <= who.floor {
+        let floor = who.floor();
+        if (fields.incarnation, fields.seq_end()) <= floor {
             return Err(Refused::Floored);
         }
         let nothing_new = sealed.records().all(|(seq, record)| {
             let entry = self.find_slot(author, record.head.slot);
-            let newest = entry.map(|ix| &self.entries[ix as usize].version);
-            let version = (fields.incarnation, seq);
-            version < who.floor || newest.is_some_and(|v| (v.incarnation, v.seq) >= version)
+            let age = (fields.incarnation, seq);
+            let there = |ix: EntryIx| self.age(&self.entries[ix as usize]);
+            age < floor || entry.is_some_and(|ix| there(ix) >= age)
         });
         match self.place_of(author, header) {
             Place::Kept(frame) if *self.frames[frame as usize].header == **header => {
@@ -102,7 +104,7 @@ impl Store {
             who.frames.len() >= NEWEST
                 && (wanted.incarnation, wanted.seq_lo) < (o.incarnation, o.seq_lo)
         };
-        let floored = (wanted.incarnation, wanted.seq_lo) < who.floor;
+        let floored = (wanted.incarnation, wanted.seq_lo) < who.floor();
         floored || who.refuses(wanted.incarnation).is_some() || oldest.is_some_and(past)
     }
 
@@ -126,7 +128,7 @@ impl Store {
             tree.items(prefix, |at, entry| below.push((at, entry)));
             below
         });
-        let id = |&(at, entry): &(Position, u32)| (at, &self.entries[entry as usize].version.id);
+        let id = |&(at, entry): &(Position, u32)| (at, &self.entries[entry as usize].id);
         salted_summary(salt, prefix, below.iter().map(id))
     }
 
@@ -139,7 +141,7 @@ impl Store {
             items
         });
         for (_, tag, entry) in &mut items {
-            *tag = crate::digest::tag(&self.entries[*entry as usize].version.id) as u64;
+            *tag = crate::digest::tag(&self.entries[*entry as usize].id) as u64;
         }
         items.sort_unstable();
         items
@@ -152,7 +154,7 @@ impl Store {
         }
         let mut tree = Tree::default();
         for (ix, e) in &self.entries {
-            tree.insert(self.position(e), &e.version.id, ix as EntryIx);
+            tree.insert(self.position(e), &e.id, ix as EntryIx);
         }
         read(&tree)
     }
@@ -172,14 +174,10 @@ impl Store {
     #[must_use]
     pub fn contribution(&self, ix: EntryIx) -> Option<Contribution<'_>> {
         let e = self.entries.get(ix as usize)?;
-        let version = &e.version;
-        Some(Contribution {
-            author: self.authors[e.author as usize].id,
-            incarnation: version.incarnation,
-            seq: version.seq,
-            id: version.id,
-            record: Record::stored(&e.bytes)?,
-        })
+        let record = Record::stored(&e.bytes)?;
+        let (incarnation, seq) = self.age(e);
+        let author = *self.authors[e.author as usize].id();
+        Some(Contribution { author, incarnation, seq, id: e.id, record })
     }
 
     /// The record in a slot.
@@ -210,6 +208,6 @@ impl Store {
 
     /// Authors with their member records, in order of their arrival.
     pub fn authors(&self) -> impl Iterator<Item = &NodeId> {
-        self.authors.iter().map(|a| &a.id)
+        self.authors.iter().map(Author::id)
     }
 }

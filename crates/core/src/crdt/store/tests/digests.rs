@@ -35,7 +35,7 @@ proptest! {
             let inside: Vec<_> = all.iter().copied().filter(|i| prefix.contains(i.0)).collect();
             prop_assert_eq!(store.items(prefix), inside);
             let mut sums = [Summary::default(); 16];
-            let place = |(_, e): (usize, &Entry)| (store.position(e), e.version.id);
+            let place = |(_, e): (usize, &Entry)| (store.position(e), e.id);
             let ids: Vec<_> = store.entries.iter().map(place).collect();
             for (at, id) in ids.iter().filter(|i| prefix.contains(i.0)) {
                 sums[usize::from(at.nibble(depth))] += Summary::one(crate::digest::tag(id));
@@ -52,7 +52,7 @@ proptest! {
     ) {
         let history = History::play(&acts);
         let ids = |store: &Store| -> BTreeSet<Hash> {
-            store.entries.iter().map(|(_, e)| e.version.id).collect()
+            store.entries.iter().map(|(_, e)| e.id).collect()
         };
         let mut stores = [left, right].map(|n| {
             let mut store = store();

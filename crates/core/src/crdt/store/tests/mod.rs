@@ -155,7 +155,7 @@ fn audit_frames(store: &Store) -> usize {
         for (at, &frame) in author.frames.iter().enumerate() {
             let state = &store.frames[frame as usize];
             let count = usize::from(state.header.fields.count);
-            assert_eq!(state.header.fields.author, author.id);
+            assert_eq!(state.header.fields.author, *author.id());
             let newest = at + NEWEST >= author.frames.len();
             assert!(newest || state.live_count() > 0, "only the newest eight may be dead");
             if let Some(tree) = state.tree() {
@@ -167,9 +167,7 @@ fn audit_frames(store: &Store) -> usize {
             for ix in state.live() {
                 let e = &store.entries[ix as usize];
                 assert_eq!((e.author as usize, e.frame), (a, frame));
-                assert_eq!(e.version.incarnation, state.header.fields.incarnation);
-                assert_eq!(e.version.seq.0, state.header.fields.seq_lo.0 + u64::from(e.index));
-                assert!((e.version.incarnation, e.version.seq) >= author.floor, "above the floor");
+                assert!(store.age(e) >= author.floor(), "above the floor");
                 assert!(count == 1 || e.path.is_some() || state.tree().is_some(), "provable");
                 records += 1;
             }
@@ -182,14 +180,14 @@ fn audit_frames(store: &Store) -> usize {
 fn audit_heads_and_markers(store: &Store, records: usize) {
     let mut expected = records;
     for (a, author) in store.authors.iter().enumerate() {
-        let head = store.entry_at(&author.id, Slot::HEAD);
+        let head = store.entry_at(author.id(), Slot::HEAD);
         assert_eq!(head.is_some(), !author.frames.is_empty(), "who has headers has a head");
         if let Some(head) = head {
             let e = &store.entries[head as usize];
-            let header = store.head(&author.id).unwrap();
+            let header = store.head(author.id()).unwrap();
             assert_eq!(Some(&e.frame), author.frames.last(), "the head is the newest header");
-            assert_eq!(e.version.id, header.id(&store.settings.mesh));
-            assert_eq!(author.floor, header.fields.floor);
+            assert_eq!(e.id, header.id(&store.settings.mesh));
+            assert_eq!(author.floor(), header.fields.floor);
         }
         let markers = store.entries.iter().filter(|(_, e)| e.author == a as u32 && e.is_marker());
         let convictions = author.proofs().count();
@@ -210,7 +208,7 @@ fn audit_heads_and_markers(store: &Store, records: usize) {
 fn audit_index(store: &Store) {
     let mut by_key: BTreeMap<(Family, Vec<u8>), BTreeSet<EntryIx>> = BTreeMap::new();
     for (ix, e) in &store.entries {
-        let id = store.authors[e.author as usize].id;
+        let id = *store.authors[e.author as usize].id();
         if !e.is_marker() {
             assert_eq!(store.entry_at(&id, e.slot), Some(ix as EntryIx));
         }
@@ -219,7 +217,8 @@ fn audit_index(store: &Store) {
         }
         let (mut at, mut steps) = (ix as EntryIx, 0);
         while at != NONE {
-            (at, steps) = (store.entries[at as usize].next, steps + 1);
+            let next = store.index.as_ref().map_or(NONE, |index| index.next_of(at));
+            (at, steps) = (next, steps + 1);
             assert!(steps <= store.len(), "the list of a key ends");
         }
     }
@@ -229,13 +228,13 @@ fn audit_index(store: &Store) {
         assert_eq!(&found.into_iter().collect::<BTreeSet<_>>(), expected);
     }
     for (a, author) in store.authors.iter().enumerate() {
-        assert_eq!(store.find_author(&author.id), Some(a as u32));
+        assert_eq!(store.find_author(author.id()), Some(a as u32));
         let by_author = |ix: &EntryIx| {
             let e = &store.entries[*ix as usize];
             e.author == a as u32 && !e.is_marker()
         };
         let expected: BTreeSet<EntryIx> = store.all_entries().filter(by_author).collect();
-        let found = store.entries_by(&author.id);
+        let found = store.entries_by(author.id());
         assert_eq!(found.len(), expected.len());
         assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
     }
@@ -248,7 +247,7 @@ fn audit_digests(store: &mut Store) {
     let mut children = [Summary::default(); 16];
     for (ix, e) in &store.entries {
         let at = e.position(store.authors[e.author as usize].salt);
-        let tag = crate::digest::tag(&e.version.id);
+        let tag = crate::digest::tag(&e.id);
         children[usize::from(at.nibble(0))] += Summary::one(tag);
         expected.push((at, tag as u64, ix as EntryIx));
     }

@@ -68,7 +68,7 @@ proptest! {
         prop_assert!(got.iter().all(|(slot, r)| all.get(slot) == Some(r)));
         for &ix in &wanted {
             let e = &from.entries[ix as usize];
-            let id = from.authors[e.author as usize].id;
+            let id = *from.authors[e.author as usize].id();
             if e.is_marker() {
                 prop_assert!(to.convicted().any(|c| *c == id));
             } else if e.slot == Slot::HEAD {
@@ -112,9 +112,9 @@ proptest! {
                 break;
             }
             prop_assert!(out.len >= budget);
-            let have: BTreeSet<Hash> = to.entries.iter().map(|(_, e)| e.version.id).collect();
+            let have: BTreeSet<Hash> = to.entries.iter().map(|(_, e)| e.id).collect();
             let before = wanted.len();
-            wanted.retain(|&ix| !have.contains(&from.entries[ix as usize].version.id));
+            wanted.retain(|&ix| !have.contains(&from.entries[ix as usize].id));
             prop_assert!(wanted.len() < before && wanted.len() <= out.left_out, "progress");
         }
         prop_assert_eq!(to.root(), from.root());
