@@ -10,7 +10,7 @@ use knhk_mesh_core::messages::Lane;
 use knhk_mesh_sim::{Network, World};
 
 fn rounds(world: &World) -> u64 {
-    (0..world.len()).map(|i| world.node(i).counters().rounds).sum()
+    (0..world.len()).map(|i| u64::from(world.node(i).counters().rounds)).sum()
 }
 
 #[test]
