@@ -184,8 +184,8 @@ impl Store {
         }
     }
 
-    /// `header` is the newest now: applies its floor. An honest author's floor never falls; where one
-    /// does, what it dropped may come back, or replicas would differ by what they heard first.
+    /// `header` is the newest now: applies its floor. An honest author's floor never falls; where
+    /// one does, what it dropped may come back, or replicas would differ by what they heard first.
     pub(super) fn set_newest(&mut self, author: u32, header: Arc<SignedHeader>, on: OnChange<'_>) {
         let who = &mut self.authors[author as usize];
         let (before, floor) = (who.floor(), header.fields.floor);

@@ -33,7 +33,8 @@ proptest! {
             let inside: Vec<_> = all.iter().copied().filter(|i| prefix.contains(i.0)).collect();
             prop_assert_eq!(store.items(prefix), inside);
             let mut sums = [Summary::default(); 16];
-            let ids: Vec<_> = store.entries.iter().map(|(_, e)| (store.position(e), e.id)).collect();
+            let placed = |(_, e): (usize, &Entry)| (store.position(e), e.id);
+            let ids: Vec<_> = store.entries.iter().map(placed).collect();
             for (at, id) in ids.iter().filter(|i| prefix.contains(i.0)) {
                 sums[usize::from(at.nibble(depth))] += Summary::one(crate::digest::tag(id));
             }
