@@ -66,7 +66,7 @@ impl Member {
     }
 
     /// Reads the payload of a member record. Bytes behind the known fields are of later versions
-    /// and passed over.
+    /// and passed over, as are addresses that name no single host.
     ///
     /// # Errors
     /// [`Refused`] if it is no member record; the author is then no member.
@@ -78,7 +78,9 @@ impl Member {
         if left > 1 || count > MAX_ADDRESSES {
             return Err(Refused::Malformed);
         }
-        let addresses = (0..count).map(|_| read_address(&mut r)).collect::<Result<_, _>>()?;
+        let read = (0..count).map(|_| read_address(&mut r));
+        let mut addresses = read.collect::<Result<Vec<_>, _>>()?;
+        addresses.retain(is_dialable);
         Ok(Member { left: left == 1, wire_version, region, zone, addresses })
     }
 }
@@ -99,6 +101,14 @@ fn read_address(r: &mut Reader<'_>) -> Result<SocketAddr, Refused> {
         _ => return Err(Refused::Malformed),
     };
     Ok(SocketAddr::new(ip, r.u16()?))
+}
+
+/// Whether the address names one other host: "any" would be the dialling host itself, and a group
+/// or everybody is nobody to shake hands with.
+fn is_dialable(address: &SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    let everybody = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !everybody
 }
 
 /// Keeps the node linked.
@@ -254,7 +264,7 @@ mod tests {
         ) {
             // Flow and scope of an IPv6 address mean nothing to another machine.
             let plain = |a: SocketAddr| SocketAddr::new(a.ip(), a.port());
-            let addresses = addresses.into_iter().map(plain).collect();
+            let addresses = addresses.into_iter().map(plain).filter(is_dialable).collect();
             let member = Member { left, wire_version, region, zone, addresses };
             let mut bytes = member.encode();
             prop_assert_eq!(Member::decode(&bytes), Ok(member.clone()));
@@ -270,5 +280,20 @@ mod tests {
                 prop_assert!(member.addresses.len() <= MAX_ADDRESSES);
             }
         }
+    }
+    #[test]
+    fn addresses_of_nobody_or_of_everybody_are_passed_over() {
+        let texts = ["10.0.0.1:0", "0.0.0.0:9", "[::]:9", "224.0.0.1:9", "[ff02::1]:9"];
+        let more = ["255.255.255.255:9", "[::ffff:0.0.0.0]:9", "127.0.0.1:9", "[2001:db8::1]:9"];
+        let (region, zone) = (String::new(), String::new());
+        let mut kept = Vec::new();
+        for text in texts.iter().chain(&more) {
+            let addresses = vec![text.parse().unwrap()];
+            let (region, zone) = (region.clone(), zone.clone());
+            let member = Member { left: false, wire_version: 1, region, zone, addresses };
+            kept.extend(Member::decode(&member.encode()).unwrap().addresses);
+        }
+        let good: Vec<SocketAddr> = more[2..].iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(kept, good);
     }
 }

@@ -10,7 +10,7 @@ use knhk_mesh_core::config::{Admission, Config};
 use knhk_mesh_core::error::Refused;
 use knhk_mesh_core::frame::{Chain, Class, Kind, RecordHead, Slot, seal};
 use knhk_mesh_core::identity::{Genesis, Incarnation, Keypair, PeerIx, Signer as _};
-use knhk_mesh_core::messages::Lane;
+use knhk_mesh_core::messages::{Lane, Message};
 use knhk_mesh_core::node::Checked;
 use knhk_mesh_core::time::{Hlc, WallMs};
 use knhk_mesh_sim::{Network, World};
@@ -252,4 +252,24 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[test]
+fn who_asks_for_its_own_records_without_end_gets_them_once_in_a_while() {
+    let mut world = settled(2, Config::default(), 21);
+    world.write(1, &set("k", "v"));
+    agree_within(&mut world, seconds(1));
+    let flood = |world: &mut World| {
+        let before = world.node(1).counters().duplicates;
+        for _ in 0..100 {
+            world.inject(1, 0, Lane::Control, &Message::Recover.encode());
+        }
+        world.run_for(seconds(1));
+        world.node(1).counters().duplicates - before
+    };
+    let once = flood(&mut world);
+    assert!((1..10).contains(&once), "{once} messages");
+    assert_eq!(flood(&mut world), 0);
+    world.run_for(seconds(5));
+    assert_eq!(flood(&mut world), once, "an honest node that asks again is answered");
 }

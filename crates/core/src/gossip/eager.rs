@@ -1,6 +1,7 @@
 //! The tree: a new frame goes on at once over the links that never brought a duplicate. It is
 //! not built; it is what pruning leaves (Plumtree).
 
+use super::allowance::{Ask, price_of};
 use super::{Gossip, Scene};
 use crate::config::Lanes;
 use crate::frame::{FrameRef, Verified};
@@ -71,8 +72,18 @@ impl Gossip {
     /// The peer lacks frames: it gets what is left of them, and becomes part of the tree.
     pub fn on_want<S: Sink>(&mut self, scene: &mut Scene<'_, S>, from: PeerIx, refs: &[FrameRef]) {
         self.brought_news(from);
+        if !self.grants(from, Ask::Frames, scene.now.mono) {
+            return;
+        }
+        // Named twice, a frame costs no more.
+        let mut refs = refs.to_vec();
+        refs.sort_unstable_by_key(|r| (r.author, r.incarnation, r.seq_lo, r.tag));
+        refs.dedup();
         let entries: Vec<_> = refs.iter().flat_map(|r| scene.store.entries_of_frame(r)).collect();
         let repair = scene.store.export(&entries, MAX_REPAIR);
+        if repair.len > 0 {
+            self.charge(from, Ask::Frames, price_of(repair.len), scene.now.mono);
+        }
         scene.send_signed(from, Lane::Delta, repair.messages);
     }
 }

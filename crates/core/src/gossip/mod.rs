@@ -14,6 +14,7 @@
 //! wakes them at once. (Plumtree, Leitao et al., SRDS 2007; digests before payloads, Mercier et
 //! al., arXiv 1709.00198.)
 
+pub(crate) mod allowance;
 pub mod convergence;
 mod eager;
 pub mod reconcile;
@@ -32,6 +33,7 @@ use crate::messages::{Lane, Message, Sink};
 use crate::rng::Rng;
 use crate::telemetry::Counters;
 use crate::time::{Now, Time};
+use allowance::Debts;
 use reconcile::Sessions;
 
 /// Roots that a node remembers of itself.
@@ -56,6 +58,7 @@ pub struct Gossip {
     /// Changes forgotten in front of `recent`, wrapping.
     forgotten: u32,
     sessions: Option<Box<Sessions>>,
+    debts: Option<Box<Debts>>,
     next_round: Time,
     /// Rounds in a row that found nothing different.
     calm: u8,

@@ -18,6 +18,7 @@
 
 use core::time::Duration;
 
+use super::allowance::{Ask, SESSION};
 use super::{Gossip, Scene};
 use crate::crdt::store::EntryIx;
 use crate::digest::{Position, Prefix, Summary};
@@ -130,6 +131,9 @@ impl Gossip {
         scene: &mut Scene<'_, S>,
         peer: PeerIx,
     ) -> bool {
+        if !self.grants(peer, Ask::Session, scene.now.mono) {
+            return false;
+        }
         let sessions = self.sessions.get_or_insert_default();
         sessions.expire(scene.now.mono);
         let full = sessions.full(true, scene.now.mono, scene.settings.interval);
@@ -154,6 +158,7 @@ impl Gossip {
             started: scene.now.mono,
             progress: scene.now.mono,
         });
+        self.charge(peer, Ask::Session, SESSION, scene.now.mono);
         scene.counters.sessions += 1;
         let (session, ranges) = (id, reply.ranges);
         let first = Ranges { class: Class::Cell, session, step: 0, salt: 0, ranges };
@@ -218,6 +223,7 @@ impl Gossip {
         theirs: &Ranges,
     ) -> Result<Option<usize>, Refused> {
         let now = scene.now.mono;
+        let granted = self.grants(from, Ask::Session, now);
         let sessions = self.sessions.get_or_insert_default();
         sessions.expire(now);
         let running = sessions.with(from);
@@ -241,7 +247,7 @@ impl Gossip {
         if theirs.salt != 0 {
             return Ok(None);
         }
-        if sessions.full(false, now, scene.settings.interval) {
+        if !granted || sessions.full(false, now, scene.settings.interval) {
             // Told at once, the peer asks somebody else.
             let (class, session, ranges) = (theirs.class, theirs.session, Vec::new());
             let busy = Ranges { class, session, step: 1, salt: 0, ranges };
@@ -264,7 +270,9 @@ impl Gossip {
             started,
             progress,
         });
-        Ok(Some(sessions.0.len() - 1))
+        let at = sessions.0.len() - 1;
+        self.charge(from, Ask::Session, SESSION, now);
+        Ok(Some(at))
     }
 
     /// The tree sees no difference and the roots do: digests of the same records under a salt
@@ -330,8 +338,9 @@ impl Gossip {
         scene.sink.emit(Event::Session { steps, sent: session.sent });
     }
 
-    /// A link ended, and its session with it.
+    /// A link ended, and its session and debt with it.
     pub fn forget_session(&mut self, peer: PeerIx) {
+        self.forget_debt(peer);
         if let Some(sessions) = &mut self.sessions {
             sessions.0.retain(|s| s.peer != peer);
         }

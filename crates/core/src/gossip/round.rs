@@ -1,5 +1,6 @@
 //! One round: the own root to `fanout` random links. What comes back decides the rest.
 
+use super::allowance::{Ask, price_of};
 use super::{CALM, Gossip, MAX_BACK_OFF, MAX_STRAIN, Scene, convergence};
 use crate::config::Lanes;
 use crate::crdt::store::EntryIx;
@@ -17,6 +18,7 @@ impl Gossip {
     /// Runs what is due.
     pub fn on_timeout<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         self.expire_sessions(scene.now.mono);
+        self.expire_debts(scene.now.mono);
         if scene.now.mono >= self.next_round {
             self.round(scene);
         }
@@ -77,7 +79,9 @@ impl Gossip {
         }
         let grace = Self::grace(scene.settings);
         if let Some(lacking) = self.changes_since(&theirs.root, grace, scene.now.mono) {
-            self.offer(scene, from, &lacking);
+            if self.grants(from, Ask::Frames, scene.now.mono) {
+                self.offer(scene, from, &lacking);
+            }
             return;
         }
         let Some(link) = self.links.get_mut(from) else { return };
@@ -106,11 +110,16 @@ impl Gossip {
         for part in refs.chunks(MAX_REFS) {
             scene.send(to, Lane::Control, &Message::Have(part.to_vec()));
         }
+        let mut price = price_of(size_of::<FrameRef>() * refs.len());
         let markers: Vec<EntryIx> =
             lacking.iter().filter(|&&e| scene.store.frame_ref(e).is_none()).copied().collect();
         if !markers.is_empty() {
             let repair = scene.store.export(&markers, super::eager::MAX_REPAIR);
+            price += price_of(repair.len);
             scene.send_signed(to, Lane::Bulk, repair.messages);
+        }
+        if !price.is_zero() {
+            self.charge(to, Ask::Frames, price, scene.now.mono);
         }
     }
 }

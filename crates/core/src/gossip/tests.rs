@@ -387,3 +387,61 @@ fn a_link_that_ends_takes_its_session_along() {
     a.gossip.forget_session(peer(0));
     assert_eq!(a.running(), 0);
 }
+
+/// How many sessions of the peer `from` are answered, of so many that it starts and ends at once.
+fn answered(side: &mut Side, from: usize, starts: u32) -> usize {
+    side.wire.sent.clear();
+    let everything = RangeContent::Items { answer: false, items: Vec::new() };
+    let all = Range { prefix: Prefix::ROOT, content: everything };
+    for session in 0..starts {
+        let first =
+            Ranges { class: Class::Cell, session, step: 0, salt: 0, ranges: vec![all.clone()] };
+        assert_eq!(side.take(peer(from), &Message::Ranges(first)), Ok(()));
+    }
+    let records = |(_, m): &&(PeerIx, Message)| matches!(m, Message::Signed(_));
+    side.wire.sent.iter().filter(records).count()
+}
+
+#[test]
+fn a_link_gets_four_sessions_a_second_and_takes_them_from_nobody_else() {
+    let [mut a, ..] = sides(&vec![(0, 16, true, false)]);
+    a.later(Duration::from_secs(1));
+    assert_eq!(answered(&mut a, 0, 100), 4);
+    assert_eq!(a.wire.sent.len(), 4 + 100, "the others are told that it is busy");
+    assert_eq!(answered(&mut a, 1, 1), 1);
+    a.later(Duration::from_secs(1));
+    assert_eq!(answered(&mut a, 0, 100), 4);
+    assert_eq!(answered(&mut a, 0, 100), 0);
+    assert!(!a.start(), "nor can the peer make this side start them");
+    a.gossip.expire_debts(a.now.mono + Duration::from_secs(2));
+    assert!(a.gossip.debts.is_none(), "without debt there is nothing to remember");
+}
+
+#[test]
+fn a_link_gets_a_bounded_rate_of_frames() {
+    let script: Script = (0..200).map(|i| (0, 16 + i, true, false)).collect();
+    let [mut a, ..] = sides(&script);
+    a.later(Duration::from_secs(1));
+    let entries: Vec<EntryIx> = a.store.all_entries().collect();
+    let mut refs: Vec<_> = entries.iter().filter_map(|&e| a.store.frame_ref(e)).collect();
+    refs.truncate(crate::messages::MAX_REFS);
+    let sent = |side: &mut Side, from: usize| {
+        let mut bytes = 0;
+        for _ in 0..200 {
+            let (gossip, mut scene) = side.scene();
+            gossip.on_want(&mut scene, peer(from), &refs);
+            bytes += side.wire.sent.drain(..).map(|(_, m)| m.encode().len()).sum::<usize>();
+        }
+        bytes
+    };
+    let second = 4 * 1_024 * 1_024;
+    let once = sent(&mut a, 0);
+    assert!((second..second + 300 * 1_024).contains(&once), "{once}");
+    assert_eq!(sent(&mut a, 0), 0);
+    assert_eq!(sent(&mut a, 1), once, "each link has its own");
+    a.later(Duration::from_secs(2));
+    assert!(sent(&mut a, 0) >= second);
+    a.gossip.forget_session(peer(0));
+    a.gossip.forget_session(peer(1));
+    assert!(a.gossip.debts.is_some_and(|debts| debts.of_nobody()), "a link takes its debt along");
+}

@@ -214,7 +214,7 @@ impl Node {
                     self.on_refused(via, why, sink);
                 }
             }
-            Message::Recover => self.on_recover(via, sink),
+            Message::Recover => self.on_recover(now, via, sink),
             Message::Recovered(sent) => self.on_recovered(now, via, *sent, sink),
             Message::Signed(_) => self.on_refused(via, Refused::Malformed, sink),
         }

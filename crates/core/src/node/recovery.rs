@@ -14,6 +14,7 @@ use core::time::Duration;
 use super::{Node, Now, Phase};
 use crate::error::WriteError;
 use crate::frame::{Sealed, Verified};
+use crate::gossip::allowance::{Ask, RECOVERY};
 use crate::identity::{Incarnation, NodeId, PeerIx};
 use crate::messages::{Lane, Message, Sink};
 use crate::telemetry::Event;
@@ -103,8 +104,12 @@ impl Node {
     }
 
     /// A peer lost its state: it gets what is here of it.
-    pub(super) fn on_recover(&mut self, from: PeerIx, sink: &mut impl Sink) {
+    pub(super) fn on_recover(&mut self, now: Now, from: PeerIx, sink: &mut impl Sink) {
         let Some(peer) = self.registry.get(from) else { return };
+        if !self.gossip.grants(from, Ask::Recovery, now.mono) {
+            return;
+        }
+        self.gossip.charge(from, Ask::Recovery, RECOVERY, now.mono);
         let own = self.store.export(&self.store.entries_by(&peer.id), MAX_OWN);
         let sent = own.messages.len() as u32;
         for message in own.messages {
