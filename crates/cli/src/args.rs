@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// A peer-to-peer mesh for swarms of agents.
 #[derive(Debug, Parser)]
-#[command(name = "knhk-mesh", version, about, max_term_width = 100)]
+#[command(name = "knhk-mesh", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -16,6 +16,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start a swarm on this machine and measure it
+    ///
+    /// Each node has its own identity, socket, task and store; they share code and runtime, and
+    /// nothing else. Without --updates the swarm stays up until Ctrl-C or the end of --for.
     Dev(Dev),
 }
 
@@ -49,8 +52,7 @@ pub(crate) enum Output {
     Json,
 }
 
-/// Each node has its own identity, socket, task and store; they share code and runtime, and
-/// nothing else. Without --updates the swarm stays up until Ctrl-C.
+/// Options of `dev`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Dev {
     /// How many nodes
@@ -59,10 +61,10 @@ pub(crate) struct Dev {
     /// What carries the links
     #[arg(long, value_enum, default_value_t = Wire::Quic)]
     pub(crate) transport: Wire,
-    /// Peers per gossip round
+    /// Peers per gossip round, 1 to 100
     #[arg(long, default_value_t = 3, value_name = "K")]
     pub(crate) fanout: usize,
-    /// Length of a gossip round in milliseconds
+    /// Length of a gossip round in milliseconds, 10 to 60000
     #[arg(long, default_value_t = 100, value_name = "T")]
     pub(crate) interval_ms: u64,
     /// Make this many updates one after the other, print what they took, and end

@@ -21,6 +21,11 @@ fn the_help_is_what_was_agreed() {
 }
 
 #[test]
+fn the_command_says_what_it_is_for() {
+    assert!(text(&run(&["--help"]).stdout).starts_with("A peer-to-peer mesh"));
+}
+
+#[test]
 fn the_version_is_told() {
     let version = text(&run(&["--version"]).stdout);
     assert_eq!(version, concat!("knhk-mesh ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -73,7 +78,17 @@ fn a_failure_is_json_on_standard_error_when_the_output_is_json() {
 fn a_setting_out_of_range_is_told_with_its_range() {
     let output = run(&["dev", "--agents", "2", "--fanout", "0", "--for", "2s"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("gossip.fanout is 0; allowed is 1-100"));
+    let told = text(&output.stderr);
+    assert!(told.contains("gossip.fanout is 0; allowed is 1-100") && told.contains("--help"));
+}
+
+#[test]
+fn updates_that_time_did_not_allow_are_not_called_lost() {
+    let args = "dev --agents 2 --transport memory --updates 4000000 --for 2s";
+    let output = run(&args.split(' ').collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains("of 4000000 updates were made"), "{told}");
 }
 
 #[cfg(unix)]

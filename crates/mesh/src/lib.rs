@@ -2,9 +2,8 @@
 //! and need no coordinator.
 //!
 //! [`Mesh`] is a node: `join`, then `set`, `get`, `incr`, `add`, `watch`. The protocol itself is
-//! the
-//! pure state machine of `knhk-mesh-core`, whose modules appear here under their names; this crate
-//! gives it a runtime, sockets, a disk and a clock.
+//! the pure state machine of `knhk-mesh-core`, whose modules appear here under their names; this
+//! crate gives it a runtime, sockets, a disk and a clock.
 //!
 //! ```text
 //!   application ── Mesh ── mailbox ── node task ── core::node::Node
@@ -39,3 +38,8 @@ pub use peer_registry::{PeerInfo, PeerRegistry};
 pub use transport::Profile;
 pub use views::{Sibling, Value};
 pub use watch::{Change, Lagged, Watch};
+
+/// The program of README.md compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

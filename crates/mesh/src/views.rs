@@ -6,7 +6,7 @@
 //! | no write may be lost | `put`, `siblings` | both stay until somebody writes again |
 //! | counting | `incr`, `counter` | the sum of both |
 //! | membership | `add`, `remove`, `members` | an add wins over a concurrent remove |
-//! | records | `max`, `min` | the greatest, the smallest |
+//! | greatest, least | `offer_max`, `max`, `offer_min`, `min` | the greatest, the least |
 //!
 //! A key may hold a view of each kind; they are independent. Every write is sent to peers at once
 //! and acknowledged with a [`Receipt`] when it is on the own disk (at once without a data folder).

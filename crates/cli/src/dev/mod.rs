@@ -87,7 +87,7 @@ async fn session(
         Output::Text => first_update(&report),
     }
     if !report.converged {
-        let message = format!("{} of {} updates did not arrive", report.lost, report.updates);
+        let message = not_converged(&report, updates);
         return Err(Failure::new("not_converged", &message, "give it more time with --for"));
     }
     if args.updates.is_some() {
@@ -117,6 +117,7 @@ async fn measured(
         times.extend(meter.update(swarm, rng, give_up).await?);
     }
     let (cpu_after, took) = (process::cpu_time(), begin.elapsed());
+    progress_done();
     let (copies, bytes) = swarm.received().await?;
     let lost = made - times.len() as u32;
     let mut agree = swarm.agree().await?;
@@ -147,14 +148,26 @@ async fn measured(
     })
 }
 
+/// What is missing, the worst first.
+fn not_converged(report: &Report, wanted: u32) -> String {
+    if report.lost > 0 {
+        format!("{} of {} updates did not arrive everywhere", report.lost, report.updates)
+    } else if report.updates < wanted {
+        format!("time is over: {} of {wanted} updates were made", report.updates)
+    } else {
+        "time is over: the nodes do not hold the same records yet".into()
+    }
+}
+
 fn header(args: &Dev, seed: u64) {
     if args.output == Output::Text {
         let (agents, transport) = (args.agents, args.transport.name());
         let (fanout, interval) = (args.fanout, args.interval_ms);
         say(&format!(
-            "knhk-mesh {}: starting {agents} nodes over {transport}, fanout {fanout}, rounds of \
+            "knhk-mesh {}: starting {agents} node{} over {transport}, fanout {fanout}, rounds of \
              {interval} ms, seed {seed}",
-            env!("CARGO_PKG_VERSION")
+            env!("CARGO_PKG_VERSION"),
+            if agents == 1 { "" } else { "s" },
         ));
     }
 }

@@ -125,7 +125,7 @@ pub(crate) fn table(nodes: &[Status]) -> String {
     out
 }
 
-/// A line on standard output; a closed one ends the program quietly, as `| head` expects.
+/// A line on standard output; a closed one is no failure, as `| head` expects.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }

@@ -8,7 +8,7 @@ use knhk_mesh::config::Config;
 use knhk_mesh::digest::Root;
 use knhk_mesh::rng::Rng;
 use knhk_mesh::transport::memory::MemoryHub;
-use knhk_mesh::{Mesh, Options, Profile, TransportKind};
+use knhk_mesh::{JoinError, Mesh, Options, Profile, TransportKind};
 use tokio::task::JoinSet;
 
 use crate::args::{Dev, Wire};
@@ -48,10 +48,7 @@ impl Swarm {
                 starting.spawn(Mesh::join(options));
             }
             for joined in starting.join_all().await {
-                let node = joined.map_err(|e| {
-                    Failure::new("start", &e, "use fewer nodes, or free what they need")
-                })?;
-                nodes.push(node);
+                nodes.push(joined.map_err(|e| not_started(&e))?);
             }
             progress(&format!("{} of {wanted} nodes started", nodes.len()));
         }
@@ -114,12 +111,24 @@ pub(crate) fn stopped(error: &dyn std::fmt::Display) -> Failure {
     Failure::new("node_stopped", error, "this is a defect: please report it with the command")
 }
 
+fn not_started(error: &JoinError) -> Failure {
+    let help = match error {
+        JoinError::Config(_) => "`knhk-mesh dev --help` says which option sets it",
+        JoinError::Key(_) | JoinError::Store(_) => "or choose another --data-dir",
+        _ => "use fewer nodes, or free what they need",
+    };
+    Failure::new("start", error, help)
+}
+
 fn options(args: &Dev, i: usize, seeds: Vec<SocketAddr>, hub: &MemoryHub, random: u64) -> Options {
-    let config = Config {
+    let mut config = Config {
         fanout: args.fanout,
         interval: Duration::from_millis(args.interval_ms),
         ..Config::default()
     };
+    // Every node is an author: beyond the default limit some would never be let in.
+    let limits = &mut config.genesis.limits;
+    limits.max_authors = limits.max_authors.max(args.agents.into());
     let lean = usize::from(args.agents) > LEAN_ABOVE;
     Options {
         config,
