@@ -102,13 +102,13 @@ pub fn lead(fields: &Header, me: &NodeId, wall: WallMs) -> Lead {
 
 /// What a refused message says about the peer that sent it: an honest node forwards only what it
 /// verified, so forged, altered or malformed bytes are the sender's own. Being early, full or out
-/// of date is nobody's fault.
+/// of date is nobody's fault, and allowlists differ while they are rolled out.
 #[must_use]
 pub const fn blame(why: Refused) -> f32 {
     match why {
         Refused::Signature | Refused::Root => 0.25,
         Refused::Truncated | Refused::Oversize | Refused::Malformed | Refused::Session => 0.1,
-        Refused::SlotLimit | Refused::NotAdmitted => 0.05,
+        Refused::SlotLimit => 0.05,
         _ => 0.0,
     }
 }

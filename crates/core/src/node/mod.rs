@@ -154,9 +154,10 @@ impl Node {
     fn restore(&mut self, bytes: &Bytes) {
         let sealed = Sealed::read(bytes, &self.settings.genesis.limits);
         match sealed.and_then(|sealed| verify(Job::new(sealed, self.settings.mesh))) {
-            Ok(verified) => {
+            Ok(verified) if verified.header().fields.class == self.store.class() => {
                 self.store.merge(&verified, &mut Vec::new(), &mut |_, _| ());
             }
+            Ok(_) => self.counters.refuse(Refused::Scope),
             Err(why) => self.counters.refuse(why),
         }
     }
