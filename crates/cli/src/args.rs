@@ -17,8 +17,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Start a swarm on this machine and measure it
     ///
-    /// Each node has its own identity, socket, task and store; they share code and runtime, and
-    /// nothing else. Without --updates the swarm stays up until Ctrl-C or the end of --for.
+    /// Each node has its own identity, socket, task and store; they share code and runtime only.
+    ///
+    /// Without --updates the swarm stays up until Ctrl-C or the end of --for.
     Dev(Dev),
 }
 

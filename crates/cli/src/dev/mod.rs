@@ -87,7 +87,7 @@ async fn session(
         Output::Text => first_update(&report),
     }
     if !report.converged {
-        let message = not_converged(&report, updates);
+        let message = report.missing(updates);
         return Err(Failure::new("not_converged", &message, "give it more time with --for"));
     }
     if args.updates.is_some() {
@@ -146,17 +146,6 @@ async fn measured(
         cpu_ms_per_update: cpu.and_then(|cpu| per(cpu.as_secs_f64() * 1_000.0, made.into())),
         rss_bytes: process::resident_bytes(),
     })
-}
-
-/// What is missing, the worst first.
-fn not_converged(report: &Report, wanted: u32) -> String {
-    if report.lost > 0 {
-        format!("{} of {} updates did not arrive everywhere", report.lost, report.updates)
-    } else if report.updates < wanted {
-        format!("time is over: {} of {wanted} updates were made", report.updates)
-    } else {
-        "time is over: the nodes do not hold the same records yet".into()
-    }
 }
 
 fn header(args: &Dev, seed: u64) {

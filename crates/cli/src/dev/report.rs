@@ -73,6 +73,17 @@ pub(crate) fn round(value: f64) -> f64 {
 }
 
 impl Report {
+    /// Why it did not converge, the worst first.
+    pub(crate) fn missing(&self, wanted: u32) -> String {
+        if self.lost > 0 {
+            format!("{} of {} updates did not arrive everywhere", self.lost, self.updates)
+        } else if self.updates < wanted {
+            format!("time is over: {} of {wanted} updates were made", self.updates)
+        } else {
+            "time is over: the nodes do not hold the same records yet".into()
+        }
+    }
+
     pub(crate) fn json(&self) -> String {
         // A struct of numbers and names always serialises.
         serde_json::to_string(self).unwrap_or_default()
@@ -189,6 +200,15 @@ mod tests {
             r#""rss_bytes":50000000}"#
         );
         assert_eq!(report().json(), expected);
+    }
+
+    #[test]
+    fn updates_that_time_did_not_allow_are_not_called_lost() {
+        let late = Report { converged: false, ..report() };
+        assert_eq!(late.missing(60), "time is over: 50 of 60 updates were made");
+        assert!(late.missing(50).contains("the same records"));
+        let lost = Report { lost: 2, ..late };
+        assert_eq!(lost.missing(60), "2 of 50 updates did not arrive everywhere");
     }
 
     #[test]

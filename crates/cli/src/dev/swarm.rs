@@ -114,7 +114,7 @@ pub(crate) fn stopped(error: &dyn std::fmt::Display) -> Failure {
 fn not_started(error: &JoinError) -> Failure {
     let help = match error {
         JoinError::Config(_) => "`knhk-mesh dev --help` says which option sets it",
-        JoinError::Key(_) | JoinError::Store(_) => "or choose another --data-dir",
+        JoinError::Key(_) | JoinError::Store(_) => "check --data-dir, or choose another folder",
         _ => "use fewer nodes, or free what they need",
     };
     Failure::new("start", error, help)
