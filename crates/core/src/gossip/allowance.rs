@@ -45,9 +45,13 @@ struct Debt {
 }
 
 impl Debts {
-    #[cfg(test)]
-    pub(super) fn of_nobody(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// A link without debt takes no memory.
+    pub(super) fn expire(&mut self, now: Time) {
+        self.0.retain(|debt| debt.paid_at.iter().any(|at| *at > now));
     }
 }
 
@@ -59,7 +63,7 @@ pub(super) fn price_of(len: usize) -> Duration {
 impl Gossip {
     /// Whether the link with `peer` may have an answer now.
     pub(crate) fn grants(&self, peer: PeerIx, ask: Ask, now: Time) -> bool {
-        let debts = self.debts.iter().flat_map(|debts| &debts.0);
+        let debts = self.sessions.iter().flat_map(|sessions| &sessions.1.0);
         let mut of_peer = debts.filter(|debt| debt.peer == peer);
         of_peer.all(|debt| debt.paid_at[ask as usize].since(now) < CREDIT)
     }
@@ -69,7 +73,7 @@ impl Gossip {
         if self.links.get(peer).is_none() {
             return;
         }
-        let debts = &mut self.debts.get_or_insert_default().0;
+        let debts = &mut self.sessions.get_or_insert_default().1.0;
         let at = debts.iter().position(|debt| debt.peer == peer).unwrap_or_else(|| {
             debts.push(Debt { peer, paid_at: [now; 3] });
             debts.len() - 1
@@ -79,16 +83,8 @@ impl Gossip {
     }
 
     pub(super) fn forget_debt(&mut self, peer: PeerIx) {
-        if let Some(debts) = &mut self.debts {
-            debts.0.retain(|debt| debt.peer != peer);
+        if let Some(sessions) = &mut self.sessions {
+            sessions.1.0.retain(|debt| debt.peer != peer);
         }
-    }
-
-    /// A link without debt takes no memory.
-    pub(super) fn expire_debts(&mut self, now: Time) {
-        if let Some(debts) = &mut self.debts {
-            debts.0.retain(|debt| debt.paid_at.iter().any(|at| *at > now));
-        }
-        self.debts.take_if(|debts| debts.0.is_empty());
     }
 }

@@ -33,7 +33,6 @@ use crate::messages::{Lane, Message, Sink};
 use crate::rng::Rng;
 use crate::telemetry::Counters;
 use crate::time::{Now, Time};
-use allowance::Debts;
 use reconcile::Sessions;
 
 /// Roots that a node remembers of itself.
@@ -58,7 +57,6 @@ pub struct Gossip {
     /// Changes forgotten in front of `recent`, wrapping.
     forgotten: u32,
     sessions: Option<Box<Sessions>>,
-    debts: Option<Box<Debts>>,
     next_round: Time,
     /// Rounds in a row that found nothing different.
     calm: u8,

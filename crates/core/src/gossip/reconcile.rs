@@ -18,7 +18,7 @@
 
 use core::time::Duration;
 
-use super::allowance::{Ask, SESSION};
+use super::allowance::{Ask, Debts, SESSION};
 use super::{Gossip, Scene};
 use crate::crdt::store::EntryIx;
 use crate::digest::{Position, Prefix, Summary};
@@ -47,9 +47,9 @@ const STALLED: Duration = Duration::from_secs(2);
 /// Items of a range that are listed instead of divided.
 const LISTED: u32 = 32;
 
-/// The sessions of a node.
+/// The sessions of a node, and what its links owe for them and for other answers.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Vec<Session>);
+pub(super) struct Sessions(Vec<Session>, pub(super) Debts);
 
 #[derive(Debug)]
 struct Session {
@@ -349,9 +349,10 @@ impl Gossip {
     pub(super) fn expire_sessions(&mut self, now: Time) {
         if let Some(sessions) = &mut self.sessions {
             sessions.expire(now);
+            sessions.1.expire(now);
         }
         // A node that has none pays for none.
-        self.sessions.take_if(|sessions| sessions.0.is_empty());
+        self.sessions.take_if(|sessions| sessions.0.is_empty() && sessions.1.is_empty());
     }
 }
 

@@ -18,7 +18,6 @@ impl Gossip {
     /// Runs what is due.
     pub fn on_timeout<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         self.expire_sessions(scene.now.mono);
-        self.expire_debts(scene.now.mono);
         if scene.now.mono >= self.next_round {
             self.round(scene);
         }
