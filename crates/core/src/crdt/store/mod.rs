@@ -13,7 +13,7 @@
 //!   views   <--read---- entries of a key
 //! ```
 //!
-//! A scope of up to 16 entries is a few small lists; above, an [`index::Index`] is kept. What a
+//! A scope of up to 16 entries is a few small lists; above, an index is kept. What a
 //! signature does not cover is nowhere in here: acceptance depends on the record, the limits of
 //! the mesh, floors and convictions only.
 
