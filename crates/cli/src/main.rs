@@ -20,6 +20,10 @@ use clap::Parser;
 use args::{Cli, Command, Output};
 use failure::Failure;
 
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let Command::Dev(dev) = cli.command;
