@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod network;
+pub mod report;
 pub mod world;
 
 pub use network::Network;
