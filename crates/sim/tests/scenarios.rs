@@ -6,6 +6,7 @@ use core::time::Duration;
 use knhk_mesh_core::config::{Config, Lanes};
 use knhk_mesh_core::crdt::{Key, Op};
 use knhk_mesh_core::time::Time;
+use knhk_mesh_sim::adversary::Kind;
 use knhk_mesh_sim::{Network, World};
 
 fn key(text: &str) -> Key {
@@ -32,11 +33,12 @@ fn settled(n: usize, config: Config, network: Network, seed: u64) -> World {
 
 /// Rounds until all nodes that answer show the value.
 fn rounds_to(world: &mut World, k: &str, value: &str) -> u64 {
-    let (start, n) = (world.now(), world.len() - world.network.silent);
+    let (start, n) = (world.now(), world.len());
+    let honest: Vec<usize> = (0..n).filter(|&i| world.is_honest(i)).collect();
     let k = key(k);
     let shows = |w: &mut World| {
         let wall = w.clock().wall;
-        (0..n).all(|i| w.node(i).get(&k, wall).is_some_and(|v| v.value == value.as_bytes()))
+        honest.iter().all(|&i| w.node(i).get(&k, wall).is_some_and(|v| v.value == value.as_bytes()))
     };
     assert!(world.run_until(start + seconds(30), shows), "the update reaches everybody");
     world.now().since(start).as_nanos().div_ceil(100_000_000) as u64
@@ -73,7 +75,9 @@ fn repair_alone_meets_the_bounds_with_a_third_silent_and_loss() {
         let config = Config { lanes: Lanes::Repair, ..Config::default() };
         let network = Network { loss: 0.1, ..Network::default() };
         let mut world = settled(60, config, network, seed);
-        world.network.silent = 20;
+        for silent in 40..60 {
+            world.corrupt(silent, Kind::Silent);
+        }
         world.write(3, &set("k", "v"));
         let rounds = rounds_to(&mut world, "k", "v");
         assert!(rounds <= 10, "{rounds} rounds with seed {seed}");

@@ -277,6 +277,12 @@ impl Node {
         self.registry.by_id(node)
     }
 
+    /// Whether a link with `peer` stands.
+    #[must_use]
+    pub fn has_link(&self, peer: PeerIx) -> bool {
+        self.gossip.links.get(peer).is_some()
+    }
+
     /// The peers as this node sees them.
     #[must_use]
     pub const fn registry(&self) -> &PeerRegistry {
