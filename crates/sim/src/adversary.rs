@@ -5,10 +5,13 @@ use core::fmt;
 use core::str::FromStr;
 
 use bytes::{Bytes, BytesMut};
+use knhk_mesh_core::config::Settings;
 use knhk_mesh_core::digest::Root;
-use knhk_mesh_core::identity::PeerIx;
+use knhk_mesh_core::frame::{self, Chain, Class, RecordHead, Slot, seal};
+use knhk_mesh_core::identity::{Incarnation, Keypair, PeerIx};
 use knhk_mesh_core::messages::{Lane, Message};
 use knhk_mesh_core::rng::Rng;
+use knhk_mesh_core::time::{Hlc, WallMs};
 
 /// How a node misbehaves.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -152,6 +155,18 @@ impl Conduct {
             (_, message) => vec![(to, lane, message)],
         }
     }
+}
+
+/// Two different frames for the first place in the chain of one incarnation: proof of a fork to
+/// whoever sees both.
+pub(crate) fn forked(settings: &Settings, key: &[u8; 32], wall: WallMs) -> [Bytes; 2] {
+    let signer = Keypair::from_secret(key);
+    [b"heads".as_slice(), b"tails"].map(|value| {
+        let mut chain = Chain::start(Class::Cell, Incarnation(wall.0), Default::default());
+        let payload = [&[4][..], b"coin", value].concat();
+        let record = RecordHead::new(Slot(20), frame::Kind::LWW, Hlc::at(wall)).encode(&payload);
+        seal(&mut chain, &[record], &[], &settings.mesh, &signer).bytes().clone()
+    })
 }
 
 /// `bytes` with one byte changed, anywhere behind the tag.

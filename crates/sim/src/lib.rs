@@ -14,10 +14,13 @@
 #![forbid(unsafe_code)]
 
 pub mod adversary;
+mod checkers;
+mod crowd;
 pub mod engine;
 pub mod latency;
 pub mod network;
 pub mod report;
+pub mod spread;
 pub mod world;
 
 pub use engine::QueueKind;

@@ -198,7 +198,7 @@ impl World {
     /// Whether node `i` keeps to the protocol.
     #[must_use]
     pub fn is_honest(&self, i: NodeIx) -> bool {
-        self.engine.host(i).own.as_ref().is_none_or(|own| own.conduct.is_none())
+        self.engine.host(i).is_honest()
     }
 
     /// The views of node `i` that changed since the last call; the first call starts the list.

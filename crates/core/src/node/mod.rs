@@ -283,6 +283,11 @@ impl Node {
         self.gossip.links.get(peer).is_some()
     }
 
+    /// The peers that a link stands with.
+    pub fn linked(&self) -> impl Iterator<Item = PeerIx> + '_ {
+        self.gossip.links.iter().map(|link| link.peer)
+    }
+
     /// The peers as this node sees them.
     #[must_use]
     pub const fn registry(&self) -> &PeerRegistry {

@@ -21,7 +21,7 @@ pub(crate) struct Host {
     pub(crate) node: Node,
     /// When its timer fires.
     pub(crate) wake: Slot,
-    /// When the watched view changed here first.
+    /// When the watched view changed here first, if it is honest.
     pub(crate) informed: Slot,
     /// Its process; messages to an earlier one are void.
     pub(crate) boots: u8,
@@ -66,6 +66,11 @@ impl Host {
         self.own.get_or_insert_default()
     }
 
+    /// Whether it keeps to the protocol.
+    pub(crate) fn is_honest(&self) -> bool {
+        self.own.as_ref().is_none_or(|own| own.conduct.is_none())
+    }
+
     pub(crate) fn clock_error(&self) -> i64 {
         self.own.as_ref().map_or(0, |own| own.clock_error)
     }
@@ -90,6 +95,21 @@ pub(crate) struct Outcome {
     pub(crate) watched: Option<Change>,
     /// Whether anybody reads events and changes.
     pub(crate) keeps_all: bool,
+}
+
+impl Outcome {
+    /// Forgets what the last call did.
+    pub(crate) fn discard(&mut self) {
+        self.to.clear();
+        self.sends.clear();
+        self.persists.clear();
+        self.done.clear();
+        self.connects.clear();
+        self.closes.clear();
+        self.events.clear();
+        self.changes.clear();
+        self.informed = false;
+    }
 }
 
 impl Sink for Outcome {

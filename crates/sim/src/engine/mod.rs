@@ -21,7 +21,6 @@ use knhk_mesh_core::node::Node;
 use knhk_mesh_core::rng::mix;
 use knhk_mesh_core::time::{Now, Time, WallMs};
 
-use event::Event;
 pub use event::Slot;
 use host::Host;
 pub use queue::QueueKind;
@@ -193,10 +192,5 @@ impl Engine {
     /// Depends on everything that happened.
     pub(crate) fn trace(&self) -> u64 {
         self.shards.iter().fold(0, |all, shard| mix(all ^ shard.trace))
-    }
-
-    /// Puts an event where it belongs, at once.
-    pub(crate) fn push(&mut self, slot: Slot, event: Event) {
-        self.shards[event.to() % SHARDS].queue.push(slot, event);
     }
 }

@@ -40,7 +40,7 @@ pub struct Tally {
     pub copies: u64,
     /// Messages that a full uplink dropped.
     pub congested: u64,
-    /// Machines that know what the run watches.
+    /// Honest machines that know what the run watches.
     pub informed: u64,
 }
 
@@ -195,7 +195,7 @@ impl Shard {
         if self.outcome.informed {
             self.outcome.informed = false;
             let host = &mut self.hosts[local];
-            if host.informed == NEVER {
+            if host.informed == NEVER && host.is_honest() {
                 host.informed = slot;
                 self.tally.informed += 1;
             }
@@ -274,7 +274,8 @@ impl Shard {
         (self.outcome.sends, self.outcome.to) = (sends, to);
     }
 
-    fn send(
+    /// Sends a message of machine `local` to some of its peers.
+    pub(crate) fn send(
         &mut self,
         slot: Slot,
         local: usize,

@@ -1,6 +1,8 @@
 //! What a run showed, as data: the JSON of `sim -o json`, and the source of table, page and CSV.
 //! Equal runs give equal reports, except for `cpu_s`, `events_per_cpu_s` and `rss_bytes`.
 
+use core::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// One run.
@@ -58,6 +60,22 @@ pub enum Verdict {
     Pass,
     /// One did not.
     Fail,
+}
+
+impl Report {
+    /// What the run cost, which only the caller can tell: the simulator reads no clock.
+    pub fn cost(&mut self, cpu: Duration, rss_bytes: u64) {
+        self.cpu_s = cpu.as_secs_f64();
+        self.rss_bytes = rss_bytes;
+        self.events_per_cpu_s = self.events as f64 / self.cpu_s.max(1e-9);
+    }
+
+    /// Whether everything held that had to.
+    pub fn judge(&mut self) {
+        let missed = self.targets.iter().any(|target| target.required && !target.held);
+        let fails = missed || !self.broken.is_empty();
+        self.verdict = if fails { Verdict::Fail } else { Verdict::Pass };
+    }
 }
 
 /// What was run.
