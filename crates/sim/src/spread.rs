@@ -55,7 +55,7 @@ pub struct Spread {
     pub latency: Latency,
     /// Encode and decode every message; by default up to 10,000 nodes.
     pub wire: Option<bool>,
-    /// Updates before the measured one; by default 2 with a tree, none without.
+    /// Updates before the measured one; by default 1 with a tree, none without.
     pub warm_up: Option<u32>,
 }
 
@@ -115,7 +115,7 @@ impl Spread {
     /// Updates before the measured one.
     #[must_use]
     pub fn warm_up(&self) -> u32 {
-        self.warm_up.unwrap_or(if self.lanes == Lanes::All { 2 } else { 0 })
+        self.warm_up.unwrap_or(u32::from(self.lanes == Lanes::All))
     }
 
     /// Rounds within which the specification wants everybody informed: log2 n + 3, rounded up.

@@ -59,6 +59,8 @@ pub(crate) struct Shard {
     pub(crate) outbox: Vec<Vec<(Slot, Event)>>,
     pub(crate) requests: Vec<Request>,
     pub(crate) outcome: Outcome,
+    /// All prunes are one: a flood is answered by twenty of them a node.
+    prune: Arc<Body>,
     verdicts: Verdicts,
     rng: Rng,
     pub(crate) trace: u64,
@@ -74,6 +76,7 @@ impl Shard {
             outbox: (0..SHARDS).map(|_| Vec::new()).collect(),
             requests: Vec::new(),
             outcome: Outcome::default(),
+            prune: Arc::new(Body::new(Lane::Control, Message::Prune, false)),
             verdicts: Verdicts::default(),
             rng: Rng::new(mix(seed ^ (number as u64) << 48)),
             trace: number as u64,
@@ -285,7 +288,10 @@ impl Shard {
         shared: &Shared,
     ) {
         let from = local * SHARDS + self.number;
-        let body = Arc::new(Body::new(lane, message, shared.wire));
+        let body = match message {
+            Message::Prune if !shared.wire => Arc::clone(&self.prune),
+            message => Arc::new(Body::new(lane, message, shared.wire)),
+        };
         let mut crowded = Vec::new();
         for &peer in to {
             let Some(to) = shared.behind(&mut self.hosts[local], peer) else { continue };
