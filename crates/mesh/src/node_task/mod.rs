@@ -305,6 +305,7 @@ impl NodeTask {
         for (peer, rtt) in self.effects.links.round_trips() {
             self.input(Input::Rtt(peer, rtt));
         }
+        self.node.registry_mut().rebuild_near();
         if !self.effects.mirror.is_open() {
             return LOOK_EVERY;
         }
