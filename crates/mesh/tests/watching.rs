@@ -76,3 +76,12 @@ async fn the_nearest_peers_are_those_with_a_measured_latency() {
     let nearest = registry.get_nearest_peers(3).await;
     assert!(nearest.iter().all(|peer| peer.latency == Some(Duration::from_millis(10))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn linked_peers_stay_active_and_are_not_pruned() {
+    let nodes = swarm(&MemoryHub::new(), 3).await;
+    let registry = nodes[0].peer_registry().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(registry.active_peer_count(), 2);
+    assert_eq!(registry.prune_stale_peers(Duration::from_secs(60)).await, 0);
+}

@@ -135,8 +135,8 @@ impl Links {
         all
     }
 
-    pub(crate) fn round_trips(&self) -> Vec<(PeerIx, Duration)> {
-        let held = self.by_peer.iter().flatten();
-        held.filter_map(|(peer, link)| Some((*peer, link.rtt()?))).collect()
+    /// The linked peers with their round-trip times, where the transport measures them.
+    pub(crate) fn round_trips(&self) -> Vec<(PeerIx, Option<Duration>)> {
+        self.by_peer.iter().flatten().map(|(peer, link)| (*peer, link.rtt())).collect()
     }
 }

@@ -44,7 +44,7 @@ use crate::transport::{Event, Transport};
 pub(crate) const MAILBOX: usize = 1_024;
 /// Messages and commands of one turn; at most about 2 ms of signature checks.
 const TURN: usize = 64;
-/// How often each link's round-trip time is told to the node.
+/// How often the node is told which links stand and their round-trip times.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The same while somebody reads the directory, which is then copied too.
 const LOOK_EVERY_IF_READ: Duration = Duration::from_secs(1);
@@ -300,10 +300,15 @@ impl NodeTask {
         }
     }
 
-    /// Tells the node what the links measured; how long until the next time.
+    /// Tells the node who is linked and how far away; how long until the next time. A silent link
+    /// ends by itself, so one that stands is a contact.
     fn look_around(&mut self) -> Duration {
+        let now = self.clock.now().mono;
         for (peer, rtt) in self.effects.links.round_trips() {
-            self.input(Input::Rtt(peer, rtt));
+            self.node.registry_mut().touch(peer, now);
+            if let Some(rtt) = rtt {
+                self.input(Input::Rtt(peer, rtt));
+            }
         }
         self.node.registry_mut().rebuild_near();
         if !self.effects.mirror.is_open() {
