@@ -228,8 +228,6 @@ impl NodeTask {
                     self.input(Input::DialFailed(node));
                 }
             }
-            // Told by the refused send already.
-            Event::Congested { .. } => {}
         }
         1
     }

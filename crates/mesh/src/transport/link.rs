@@ -9,11 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use knhk_mesh_core::identity::NodeId;
 use knhk_mesh_core::messages::{Close, Lane};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::outbox::{Outbox, SendError};
-use super::{Down, Event, memory, quic, tcp};
+use super::{Down, memory, quic, tcp};
 
 /// A link of this process; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -82,7 +81,6 @@ struct Inner {
     outbox: Outbox,
     totals: Totals,
     ended: OnceLock<Down>,
-    events: mpsc::Sender<Event>,
     wire: Wire,
 }
 
@@ -92,13 +90,7 @@ struct Inner {
 pub struct Link(Arc<Inner>);
 
 impl Link {
-    pub(crate) fn new(
-        node: NodeId,
-        addr: SocketAddr,
-        dialled: bool,
-        events: mpsc::Sender<Event>,
-        wire: Wire,
-    ) -> Self {
+    pub(crate) fn new(node: NodeId, addr: SocketAddr, dialled: bool, wire: Wire) -> Self {
         Link(Arc::new(Inner {
             id: LinkId::fresh(),
             node,
@@ -108,7 +100,6 @@ impl Link {
             outbox: Outbox::new(),
             totals: Totals::default(),
             ended: OnceLock::new(),
-            events,
             wire,
         }))
     }
@@ -158,12 +149,9 @@ impl Link {
     /// Queues `message`; never blocks. A newer digest replaces a waiting one.
     ///
     /// # Errors
-    /// [`SendError`]; nothing was queued. [`SendError::Full`] on the bulk lane is also reported as
-    /// [`Event::Congested`], once until the lane was empty.
+    /// [`SendError`]; nothing was queued.
     pub fn send(&self, lane: Lane, message: Bytes) -> Result<(), SendError> {
-        self.0.outbox.push(lane, message, || {
-            self.0.events.try_send(Event::Congested { link: self.0.id, lane }).is_ok()
-        })
+        self.0.outbox.push(lane, message)
     }
 
     /// Ends the link and forgets what waits. [`Event::Down`] follows.

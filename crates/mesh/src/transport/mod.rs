@@ -10,7 +10,7 @@
 //!
 //! Nothing blocks the owner: `dial` and `send` return at once, outcomes are [`Event`]s. When the
 //! owner does not keep up with its events, the readers wait and the peers' send credit runs out;
-//! their outboxes fill and their owners are told.
+//! their outboxes fill, and [`SendError::Full`] tells their owners.
 
 pub mod backoff;
 pub mod batch;
@@ -121,9 +121,9 @@ pub struct Target {
     pub addr: SocketAddr,
 }
 
-/// What happened. The events of one link are in order: `Up`, any number of `Batch` and `Congested`,
-/// `Down`. Batches of one link may overtake each other. When a link replaces another one of the
-/// same node, its `Up` may come before the `Down` of the old one.
+/// What happened. The events of one link are in order: `Up`, any number of `Batch`, `Down`.
+/// Batches of one link may overtake each other. When a link replaces another one of the same node,
+/// its `Up` may come before the `Down` of the old one.
 #[derive(Debug)]
 pub enum Event {
     /// A link is usable.
@@ -152,13 +152,6 @@ pub enum Event {
         target: Target,
         /// Why.
         why: DialError,
-    },
-    /// [`Link::send`] refused a bulk message; reported once until the lane was empty.
-    Congested {
-        /// The link.
-        link: LinkId,
-        /// The lane.
-        lane: Lane,
     },
 }
 

@@ -97,7 +97,6 @@ struct State {
     phase: Phase,
     flushed: bool,
     writer_waits: bool,
-    congested: bool,
     control: Queue,
     digest: Option<Bytes>,
     delta: Queue,
@@ -117,7 +116,6 @@ impl Outbox {
             phase: Phase::Open,
             flushed: false,
             writer_waits: false,
-            congested: false,
             control: Queue::default(),
             digest: None,
             delta: Queue::default(),
@@ -126,15 +124,8 @@ impl Outbox {
         Outbox { state: Mutex::new(state), wake_writer: Notify::new(), wake_flushed: Notify::new() }
     }
 
-    /// Queues `message`. The first refusal of a full bulk lane calls `congested`, which says
-    /// whether it could report; it is called again only after the lane was empty once. It runs
-    /// under the lock, so nothing is reported after [`Outbox::close`].
-    pub(crate) fn push(
-        &self,
-        lane: Lane,
-        message: Bytes,
-        congested: impl FnOnce() -> bool,
-    ) -> Result<(), SendError> {
+    /// Queues `message`.
+    pub(crate) fn push(&self, lane: Lane, message: Bytes) -> Result<(), SendError> {
         if message.len() > capacity(lane).min(MAX_MESSAGE_BYTES) {
             return Err(SendError::TooLarge);
         }
@@ -151,9 +142,6 @@ impl Outbox {
             Lane::Delta => state.delta.push(message, DELTA_BYTES),
             Lane::Bulk => state.bulk.push(message, BULK_BYTES),
         };
-        if pushed.is_err() && lane == Lane::Bulk && !state.congested {
-            state.congested = congested();
-        }
         let wake = pushed.is_ok() && std::mem::take(&mut state.writer_waits);
         drop(state);
         if wake {
@@ -243,9 +231,7 @@ fn take(state: &mut State) -> Option<Taken> {
     } else if !state.delta.messages.is_empty() {
         (Lane::Delta, state.delta.take())
     } else if !state.bulk.messages.is_empty() {
-        let messages = state.bulk.take();
-        state.congested &= !state.bulk.messages.is_empty();
-        (Lane::Bulk, messages)
+        (Lane::Bulk, state.bulk.take())
     } else {
         return None;
     };
@@ -261,7 +247,7 @@ mod tests {
     }
 
     fn push(outbox: &Outbox, lane: Lane, bytes: usize) -> Result<(), SendError> {
-        outbox.push(lane, message(bytes), || true)
+        outbox.push(lane, message(bytes))
     }
 
     #[tokio::test]
@@ -302,30 +288,6 @@ mod tests {
         outbox.drain();
         assert_eq!(outbox.next().await.unwrap().messages, [message(2)]);
         assert!(outbox.next().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn congestion_is_reported_once_until_the_lane_drains() {
-        let outbox = Outbox::new();
-        let mut reports = 0;
-        let fill = |reports: &mut i32| {
-            while outbox.push(Lane::Bulk, message(100_000), || {
-                *reports += 1;
-                true
-            }) != Err(SendError::Full)
-            {}
-        };
-        fill(&mut reports);
-        fill(&mut reports);
-        assert_eq!(reports, 1);
-        outbox.next().await.unwrap();
-        fill(&mut reports);
-        assert_eq!(reports, 1, "it never drained");
-        for _ in 0..10 {
-            outbox.next().await.unwrap();
-        }
-        fill(&mut reports);
-        assert_eq!(reports, 2);
     }
 
     #[tokio::test]

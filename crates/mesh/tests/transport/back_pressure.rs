@@ -9,7 +9,7 @@ use crate::pair::{Node, kinds, settings};
 const CHUNK: usize = 50_000;
 
 #[tokio::test]
-async fn a_slow_owner_stops_its_peers_who_are_told_once_and_recover() {
+async fn a_slow_owner_stops_its_peers_who_are_refused_and_recover() {
     for kind in kinds() {
         // One event at a time, and none is taken at first.
         let mut b = Node::with(&kind, settings(2), 1).await;
@@ -30,8 +30,6 @@ async fn a_slow_owner_stops_its_peers_who_are_told_once_and_recover() {
                 }
             }
         }
-        let Event::Congested { link: which, lane } = a.event().await else { panic!("silence") };
-        assert_eq!((which, lane), (link.id(), Lane::Bulk));
         let mut received = 0;
         while received < sent {
             match b.event().await {
@@ -61,7 +59,6 @@ async fn two_owners_that_wait_for_each_other_do_not_lock_up() {
                 }
                 match node.event().await {
                     Event::Batch { messages, .. } => received += messages.len(),
-                    Event::Congested { .. } => {}
                     other => panic!("{other:?}"),
                 }
             }

@@ -139,7 +139,7 @@ async fn accept(local: Arc<Local>, place: HalfOpen, mut stream: TcpStream, addr:
     drop(place);
     let ended = Arc::new(Notify::new());
     let wire = LinkWire::Tcp(Wire(ended.clone()));
-    let link = Link::new(node, addr, false, local.events.clone(), wire);
+    let link = Link::new(node, addr, false, wire);
     let registered = local.registry.register(&link);
     let answer = registered.as_ref().err().copied();
     let answered = timeout(FAREWELL, hello::welcome(&mut stream, answer)).await;
@@ -171,7 +171,7 @@ async fn dial(local: Arc<Local>, target: Target) {
     let registered = connected.and_then(|(stream, node)| {
         let ended = Arc::new(Notify::new());
         let wire = LinkWire::Tcp(Wire(ended.clone()));
-        let link = Link::new(node, target.addr, true, local.events.clone(), wire);
+        let link = Link::new(node, target.addr, true, wire);
         let replaced = local.registry.register(&link)?;
         Ok((link, replaced, stream, ended))
     });
