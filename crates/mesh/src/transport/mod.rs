@@ -37,7 +37,7 @@ use tokio::sync::mpsc;
 
 pub use counters::{Counters, Refusal};
 pub use link::{Link, LinkId, LinkStats};
-pub use outbox::{BULK_BYTES, CONTROL_BYTES, DELTA_BYTES, DIGEST_BYTES, SendError};
+pub use outbox::SendError;
 
 /// Events that a transport's channel should hold.
 pub const EVENT_CAPACITY: usize = 1_024;
