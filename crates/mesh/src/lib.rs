@@ -32,10 +32,9 @@ pub use knhk_mesh_core::{
 pub use error::{JoinError, ReadError, Stopped, WatchError, WriteError};
 pub use knhk_mesh_core::messages::Receipt;
 pub use mesh::{Mesh, Status};
-pub use node_task::Traffic;
 pub use options::{Identity, Options, TransportKind};
 pub use peer_registry::{PeerInfo, PeerRegistry};
-pub use transport::Profile;
+pub use transport::{Profile, Traffic};
 pub use views::{Sibling, Value};
 pub use watch::{Change, Lagged, Watch};
 

@@ -22,11 +22,11 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::error::{JoinError, Stopped, WatchError};
 use crate::key_file::{self, Loaded};
-use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask, Traffic};
+use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::{Answer, Found, Store, StoreError};
-use crate::transport::{self, Settings, Transport};
+use crate::transport::{self, Settings, Traffic, Transport};
 use crate::watch::{Watch, Watchers};
 
 /// The key file inside the data folder.
@@ -123,7 +123,7 @@ impl Mesh {
             node,
             effects: Effects::new(opened.store, dialler),
             clock,
-            transport: Arc::new(transport),
+            transport,
             events,
             commands: mailbox,
             answers,

@@ -32,7 +32,6 @@ use tokio::time::Instant;
 
 pub(crate) use dialler::Dialler;
 pub(crate) use effects::Effects;
-pub use links::Traffic;
 
 use crate::clock::Clock;
 use crate::error::WriteError;
@@ -96,7 +95,7 @@ pub(crate) struct NodeTask {
     pub(crate) node: Node,
     pub(crate) effects: Effects,
     pub(crate) clock: Clock,
-    pub(crate) transport: Arc<Transport>,
+    pub(crate) transport: Transport,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) answers: mpsc::Receiver<Answer>,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,10 +26,10 @@ impl LinkId {
     }
 }
 
-/// What a link carried, in bytes and messages since it is up. Bytes are batches as sent, without
-/// the overhead of QUIC, TLS, TCP and UDP.
+/// What a link carried since it is up, or all links of a node since it started. Bytes are batches as
+/// sent, without the overhead of QUIC, TLS, TCP and UDP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LinkStats {
+pub struct Traffic {
     /// Bytes received.
     pub bytes_in: u64,
     /// Bytes sent.
@@ -37,6 +38,15 @@ pub struct LinkStats {
     pub messages_in: u64,
     /// Messages sent.
     pub messages_out: u64,
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, more: Traffic) {
+        self.bytes_in += more.bytes_in;
+        self.bytes_out += more.bytes_out;
+        self.messages_in += more.messages_in;
+        self.messages_out += more.messages_out;
+    }
 }
 
 #[derive(Default)]
@@ -136,9 +146,9 @@ impl Link {
 
     /// What it carried.
     #[must_use]
-    pub fn stats(&self) -> LinkStats {
+    pub fn traffic(&self) -> Traffic {
         let totals = &self.0.totals;
-        LinkStats {
+        Traffic {
             bytes_in: totals.bytes_in.load(Ordering::Relaxed),
             bytes_out: totals.bytes_out.load(Ordering::Relaxed),
             messages_in: totals.messages_in.load(Ordering::Relaxed),

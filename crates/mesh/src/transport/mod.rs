@@ -36,7 +36,7 @@ use knhk_mesh_core::messages::{Close, Lane};
 use tokio::sync::mpsc;
 
 pub use counters::{Counters, Refusal};
-pub use link::{Link, LinkId, LinkStats};
+pub use link::{Link, LinkId, Traffic};
 pub use outbox::SendError;
 
 /// Events that a transport's channel should hold.

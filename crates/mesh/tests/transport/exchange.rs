@@ -28,9 +28,9 @@ async fn every_lane_carries_messages_both_ways() {
                 }
             }
         }
-        assert_eq!(at_a.stats().messages_in, 8);
-        assert_eq!(at_a.stats().messages_out, 8);
-        assert_eq!(at_a.stats().bytes_in, at_b.stats().bytes_out);
+        assert_eq!(at_a.traffic().messages_in, 8);
+        assert_eq!(at_a.traffic().messages_out, 8);
+        assert_eq!(at_a.traffic().bytes_in, at_b.traffic().bytes_out);
     }
 }
 
