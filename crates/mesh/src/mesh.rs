@@ -99,9 +99,9 @@ impl Mesh {
         };
         let (event, events) = mpsc::channel(transport::EVENT_CAPACITY);
         let transport = match options.transport {
-            TransportKind::Quic => Transport::quic(settings, event).await?,
-            TransportKind::Tcp => Transport::tcp(settings, event).await?,
-            TransportKind::Memory(hub) => Transport::memory(settings, event, hub).await?,
+            TransportKind::Quic => Transport::quic(settings, event)?,
+            TransportKind::Tcp => Transport::tcp(settings, event)?,
+            TransportKind::Memory(hub) => Transport::memory(settings, event, hub)?,
         };
         let local_addr = transport.local_addr();
         if config.addresses.is_empty() {

@@ -285,8 +285,7 @@ impl Transport {
     ///
     /// # Errors
     /// [`BindError`]; nothing was started.
-    #[expect(clippy::unused_async, reason = "all transports are bound alike")]
-    pub async fn quic(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
+    pub fn quic(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
         settings.check()?;
         quic::Quic::bind(settings, events).map(Transport::Quic)
     }
@@ -295,17 +294,16 @@ impl Transport {
     ///
     /// # Errors
     /// [`BindError`]; nothing was started.
-    pub async fn tcp(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
+    pub fn tcp(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
         settings.check()?;
-        tcp::Tcp::bind(settings, events).await.map(Transport::Tcp)
+        tcp::Tcp::bind(settings, events).map(Transport::Tcp)
     }
 
     /// Binds an address of `hub`. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`BindError`]; nothing was started.
-    #[expect(clippy::unused_async, reason = "all transports are bound alike")]
-    pub async fn memory(
+    pub fn memory(
         settings: Settings,
         events: mpsc::Sender<Event>,
         hub: memory::MemoryHub,

@@ -51,10 +51,7 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    pub(super) async fn bind(
-        settings: Settings,
-        events: mpsc::Sender<Event>,
-    ) -> Result<Self, BindError> {
+    pub(super) fn bind(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
         let addr = settings.bind;
         if !addr.ip().is_loopback() && !settings.insecure {
             return Err(BindError::PlaintextBeyondLoopback(addr));
