@@ -103,11 +103,25 @@ impl Settings {
         }
     }
 
-    fn check(&self) -> Result<(), BindError> {
-        let exposed = !self.bind.ip().is_loopback() && !self.insecure;
-        if exposed && self.admission == Admission::Open {
-            return Err(BindError::OpenBeyondLoopback(self.bind));
-        }
+    fn check(&self, clear: bool) -> Result<(), BindError> {
+        check_exposure(self.bind, &self.admission, clear, self.insecure)
+    }
+}
+
+/// Whether a node bound to `bind` admits everybody, or sends in `clear`, beyond this host.
+pub(crate) fn check_exposure(
+    bind: SocketAddr,
+    admission: &Admission,
+    clear: bool,
+    insecure: bool,
+) -> Result<(), BindError> {
+    if bind.ip().is_loopback() || insecure {
+        Ok(())
+    } else if *admission == Admission::Open {
+        Err(BindError::OpenBeyondLoopback(bind))
+    } else if clear {
+        Err(BindError::PlaintextBeyondLoopback(bind))
+    } else {
         Ok(())
     }
 }
@@ -260,10 +274,13 @@ pub enum BindError {
         source: io::Error,
     },
     /// Everybody would be admitted from everywhere.
-    #[error("open admission is for loopback only, not {0}: set an allowlist (or insecure: true)")]
+    #[error(
+        "open admission is for loopback only, and {0} is not: list the members' node ids in the \
+         allowlist, bind to 127.0.0.1, or set insecure if everybody may write"
+    )]
     OpenBeyondLoopback(SocketAddr),
-    /// Plaintext beyond loopback.
-    #[error("TCP is in clear and for loopback only, not {0}: use QUIC (or insecure: true)")]
+    /// Plaintext would leave the host.
+    #[error("tcp sends in clear, and {0} is not loopback: use quic, or set insecure")]
     PlaintextBeyondLoopback(SocketAddr),
     /// The certificates could not be made.
     #[error("cannot make the certificates: {0}")]
@@ -286,7 +303,7 @@ impl Transport {
     /// # Errors
     /// [`BindError`]; nothing was started.
     pub fn quic(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
-        settings.check()?;
+        settings.check(false)?;
         quic::Quic::bind(settings, events).map(Transport::Quic)
     }
 
@@ -295,7 +312,7 @@ impl Transport {
     /// # Errors
     /// [`BindError`]; nothing was started.
     pub fn tcp(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
-        settings.check()?;
+        settings.check(true)?;
         tcp::Tcp::bind(settings, events).map(Transport::Tcp)
     }
 
@@ -308,7 +325,7 @@ impl Transport {
         events: mpsc::Sender<Event>,
         hub: memory::MemoryHub,
     ) -> Result<Self, BindError> {
-        settings.check()?;
+        settings.check(false)?;
         memory::Memory::bind(settings, events, hub).map(Transport::Memory)
     }
 

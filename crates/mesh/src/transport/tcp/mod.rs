@@ -53,9 +53,6 @@ pub struct Tcp {
 impl Tcp {
     pub(super) fn bind(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
         let addr = settings.bind;
-        if !addr.ip().is_loopback() && !settings.insecure {
-            return Err(BindError::PlaintextBeyondLoopback(addr));
-        }
         let listener = listen(addr).map_err(|source| BindError::Socket { addr, source })?;
         let local_addr =
             listener.local_addr().map_err(|source| BindError::Socket { addr, source })?;
