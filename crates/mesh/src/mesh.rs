@@ -8,7 +8,7 @@
 //! ```
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use knhk_mesh_core::config;
@@ -269,24 +269,13 @@ async fn open(
     answers: mpsc::Sender<Answer>,
 ) -> Result<Opened, JoinError> {
     let Some(folder) = data_dir else {
-        let (keypair, new_key) = match identity {
-            Identity::New(keypair) => (keypair, true),
-            Identity::Existing(keypair) => (keypair, false),
-            Identity::Auto => (fresh_key()?, true),
-        };
+        let (keypair, new_key) = keypair(identity, None)?;
         return Ok(Opened { keypair, new_key, store: Store::Memory, found: Found::default() });
     };
     let opening = move || -> Result<Opened, JoinError> {
         crate::storage::create_folder(&folder)
             .map_err(|reason| StoreError::Unusable { path: folder.clone(), reason })?;
-        let (keypair, new_key) = match identity {
-            Identity::New(keypair) => (keypair, true),
-            Identity::Existing(keypair) => (keypair, false),
-            Identity::Auto => match key_file::load_or_create(&folder.join(KEY_FILE))? {
-                Loaded::Created(keypair) => (keypair, true),
-                Loaded::Loaded(keypair) => (keypair, false),
-            },
-        };
+        let (keypair, new_key) = keypair(identity, Some(&folder))?;
         let (store, found) = Store::open(&folder, keypair.node_id(), mesh, answers)?;
         Ok(Opened { keypair, new_key, store, found })
     };
@@ -297,8 +286,19 @@ async fn open(
     }
 }
 
-fn fresh_key() -> Result<Keypair, JoinError> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|e| JoinError::Randomness(e.to_string()))?;
-    Ok(Keypair::from_secret(&secret))
+/// The key, and whether it was made in this start.
+fn keypair(identity: Identity, folder: Option<&Path>) -> Result<(Keypair, bool), JoinError> {
+    Ok(match (identity, folder) {
+        (Identity::New(keypair), _) => (keypair, true),
+        (Identity::Existing(keypair), _) => (keypair, false),
+        (Identity::Auto, Some(folder)) => match key_file::load_or_create(&folder.join(KEY_FILE))? {
+            Loaded::Created(keypair) => (keypair, true),
+            Loaded::Loaded(keypair) => (keypair, false),
+        },
+        (Identity::Auto, None) => {
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret).map_err(|e| JoinError::Randomness(e.to_string()))?;
+            (Keypair::from_secret(&secret), true)
+        }
+    })
 }
