@@ -30,6 +30,7 @@ use crate::error::Refused;
 use crate::frame::{Class, Job, Sealed, verify};
 use crate::gossip::Gossip;
 use crate::identity::{Incarnation, NodeId, PeerIx, Signer};
+use crate::links::Links;
 use crate::membership::{self, Membership};
 use crate::messages::{Input, Message, Sink};
 use crate::peer_registry::{Directory, PeerRegistry};
@@ -40,7 +41,7 @@ use crate::telemetry::Counters;
 use crate::time::{Now, Time};
 use intake::Waiting;
 use recovery::Recovery;
-pub use views::{LinkKind, PeerStatus, Status};
+pub use views::Status;
 use writer::Writer;
 
 /// What the shell took back from disk.
@@ -286,6 +287,12 @@ impl Node {
     /// The peers, for the operations of the specification that change them.
     pub const fn registry_mut(&mut self) -> &mut PeerRegistry {
         &mut self.registry
+    }
+
+    /// The links that stand.
+    #[must_use]
+    pub const fn links(&self) -> &Links {
+        &self.gossip.links
     }
 
     /// The settings it runs under.
