@@ -70,6 +70,23 @@ struct Session {
 }
 
 impl Session {
+    /// A session that begins now.
+    fn new(peer: PeerIx, id: u32, mine: bool, now: Time) -> Self {
+        Session {
+            peer,
+            id,
+            mine,
+            expects: u8::from(mine),
+            base: 0,
+            salt: 0,
+            digest_bytes: 0,
+            record_bytes: 0,
+            sent: 0,
+            started: now,
+            progress: now,
+        }
+    }
+
     fn over(&self, now: Time) -> bool {
         now.since(self.started) >= MAX_AGE || now.since(self.progress) >= STALLED
     }
@@ -145,19 +162,8 @@ impl Gossip {
         let content = RangeContent::Branches(Box::new(children));
         let mut reply = Reply::default();
         reply.add(Prefix::ROOT, content);
-        sessions.0.push(Session {
-            peer,
-            id,
-            mine: true,
-            expects: 1,
-            base: 0,
-            salt: 0,
-            digest_bytes: reply.bytes,
-            record_bytes: 0,
-            sent: 0,
-            started: scene.now.mono,
-            progress: scene.now.mono,
-        });
+        let session = Session::new(peer, id, true, scene.now.mono);
+        sessions.0.push(Session { digest_bytes: reply.bytes, ..session });
         self.charge(peer, Ask::Session, SESSION, scene.now.mono);
         scene.counters.sessions += 1;
         let (session, ranges) = (id, reply.ranges);
@@ -192,14 +198,12 @@ impl Gossip {
         from: PeerIx,
         theirs: &Ranges,
     ) -> Result<(), Refused> {
-        let Some(at) = self.admit(scene, from, theirs)? else { return Ok(()) };
+        let Some(at) = self.admit(scene, from, theirs) else { return Ok(()) };
         if theirs.ranges.is_empty() {
             self.end_session(scene, at);
             return Ok(());
         }
-        let session = &self.sessions.get_or_insert_default().0[at];
-        let in_bounds = in_bounds(session, theirs);
-        if !in_bounds {
+        if !in_bounds(&self.sessions.get_or_insert_default().0[at], theirs) {
             self.end_session(scene, at);
             return Err(Refused::Session);
         }
@@ -221,58 +225,39 @@ impl Gossip {
         scene: &mut Scene<'_, S>,
         from: PeerIx,
         theirs: &Ranges,
-    ) -> Result<Option<usize>, Refused> {
+    ) -> Option<usize> {
         let now = scene.now.mono;
         let granted = self.grants(from, Ask::Session, now);
         let sessions = self.sessions.get_or_insert_default();
         sessions.expire(now);
         let running = sessions.with(from);
         if theirs.step > 0 {
-            let fits = |at: &usize| {
-                let s = &sessions.0[*at];
-                s.id == theirs.session && s.expects == theirs.step
-            };
+            let fits = |s: &Session| s.id == theirs.session && s.expects == theirs.step;
             // A step of a session that is over here is late, not wrong.
-            let Some(at) = running else { return Ok(None) };
-            return if fits(&at) { Ok(Some(at)) } else { Ok(None) };
+            return running.filter(|&at| fits(&sessions.0[at]));
         }
         if let Some(at) = running {
             // Both started: the greater id goes on. A peer that starts anew gave up its old one.
             let keep_mine = sessions.0[at].mine && sessions.0[at].id > theirs.session;
             if keep_mine {
-                return Ok(None);
+                return None;
             }
             sessions.0.swap_remove(at);
         }
         if theirs.salt != 0 {
-            return Ok(None);
+            return None;
         }
         if !granted || sessions.full(false, now, scene.settings.interval) {
             // Told at once, the peer asks somebody else.
             let (class, session, ranges) = (theirs.class, theirs.session, Vec::new());
             let busy = Ranges { class, session, step: 1, salt: 0, ranges };
             scene.send(from, Lane::Bulk, &Message::Ranges(busy));
-            return Ok(None);
+            return None;
         }
-        let (id, started, progress) = (theirs.session, now, now);
-        let (mine, expects, base, salt) = (false, 0, 0, 0);
-        let (digest_bytes, record_bytes, sent) = (0, 0, 0);
-        sessions.0.push(Session {
-            peer: from,
-            id,
-            mine,
-            expects,
-            base,
-            salt,
-            digest_bytes,
-            record_bytes,
-            sent,
-            started,
-            progress,
-        });
+        sessions.0.push(Session::new(from, theirs.session, false, now));
         let at = sessions.0.len() - 1;
         self.charge(from, Ask::Session, SESSION, now);
-        Ok(Some(at))
+        Some(at)
     }
 
     /// The tree sees no difference and the roots do: digests of the same records under a salt
