@@ -49,7 +49,10 @@ const LISTED: u32 = 32;
 
 /// The sessions of a node, and what its links owe for them and for other answers.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Vec<Session>, pub(super) Debts);
+pub(super) struct Sessions {
+    running: Vec<Session>,
+    pub(super) debts: Debts,
+}
 
 #[derive(Debug)]
 struct Session {
@@ -94,27 +97,27 @@ impl Session {
 
 impl Sessions {
     pub(super) fn next_timeout(&self) -> Option<Time> {
-        self.0.iter().map(|s| (s.started + MAX_AGE).min(s.progress + STALLED)).min()
+        self.running.iter().map(|s| (s.started + MAX_AGE).min(s.progress + STALLED)).min()
     }
 
     pub(super) fn expire(&mut self, now: Time) {
-        self.0.retain(|s| !s.over(now));
+        self.running.retain(|s| !s.over(now));
     }
 
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.0.len()
+        self.running.len()
     }
 
     /// Whether another session that this node starts (`mine`) or answers would be one too many.
     fn full(&self, mine: bool, now: Time, interval: Duration) -> bool {
         let moves = |s: &&Session| s.mine == mine && now.since(s.progress) < 2 * interval;
-        let moving = self.0.iter().filter(moves).count();
-        moving >= MAX_MOVING[usize::from(!mine)] || self.0.len() >= MAX_SESSIONS
+        let moving = self.running.iter().filter(moves).count();
+        moving >= MAX_MOVING[usize::from(!mine)] || self.running.len() >= MAX_SESSIONS
     }
 
     fn with(&self, peer: PeerIx) -> Option<usize> {
-        self.0.iter().position(|s| s.peer == peer)
+        self.running.iter().position(|s| s.peer == peer)
     }
 }
 
@@ -163,7 +166,7 @@ impl Gossip {
         let mut reply = Reply::default();
         reply.add(Prefix::ROOT, content);
         let session = Session::new(peer, id, true, scene.now.mono);
-        sessions.0.push(Session { digest_bytes: reply.bytes, ..session });
+        sessions.running.push(Session { digest_bytes: reply.bytes, ..session });
         self.charge(peer, Ask::Session, SESSION, scene.now.mono);
         scene.counters.sessions += 1;
         let (session, ranges) = (id, reply.ranges);
@@ -203,7 +206,7 @@ impl Gossip {
             self.end_session(scene, at);
             return Ok(());
         }
-        if !in_bounds(&self.sessions.get_or_insert_default().0[at], theirs) {
+        if !in_bounds(&self.sessions.get_or_insert_default().running[at], theirs) {
             self.end_session(scene, at);
             return Err(Refused::Session);
         }
@@ -234,15 +237,15 @@ impl Gossip {
         if theirs.step > 0 {
             let fits = |s: &Session| s.id == theirs.session && s.expects == theirs.step;
             // A step of a session that is over here is late, not wrong.
-            return running.filter(|&at| fits(&sessions.0[at]));
+            return running.filter(|&at| fits(&sessions.running[at]));
         }
         if let Some(at) = running {
             // Both started: the greater id goes on. A peer that starts anew gave up its old one.
-            let keep_mine = sessions.0[at].mine && sessions.0[at].id > theirs.session;
+            let keep_mine = sessions.running[at].mine && sessions.running[at].id > theirs.session;
             if keep_mine {
                 return None;
             }
-            sessions.0.swap_remove(at);
+            sessions.running.swap_remove(at);
         }
         if theirs.salt != 0 {
             return None;
@@ -254,8 +257,8 @@ impl Gossip {
             scene.send(from, Lane::Bulk, &Message::Ranges(busy));
             return None;
         }
-        sessions.0.push(Session::new(from, theirs.session, false, now));
-        let at = sessions.0.len() - 1;
+        sessions.running.push(Session::new(from, theirs.session, false, now));
+        let at = sessions.running.len() - 1;
         self.charge(from, Ask::Session, SESSION, now);
         Some(at)
     }
@@ -288,7 +291,7 @@ impl Gossip {
         reply: Reply,
     ) {
         let send = self.settled(scene, reply.send);
-        let session = &mut self.sessions.get_or_insert_default().0[at];
+        let session = &mut self.sessions.get_or_insert_default().running[at];
         let peer = session.peer;
         session.progress = scene.now.mono;
         if salt != session.salt {
@@ -315,7 +318,7 @@ impl Gossip {
     }
 
     fn end_session<S: Sink>(&mut self, scene: &mut Scene<'_, S>, at: usize) {
-        let session = self.sessions.get_or_insert_default().0.swap_remove(at);
+        let session = self.sessions.get_or_insert_default().running.swap_remove(at);
         if let Some(link) = self.links.get_mut(session.peer) {
             link.forget_unequal();
         }
@@ -327,17 +330,17 @@ impl Gossip {
     pub fn forget_session(&mut self, peer: PeerIx) {
         self.forget_debt(peer);
         if let Some(sessions) = &mut self.sessions {
-            sessions.0.retain(|s| s.peer != peer);
+            sessions.running.retain(|s| s.peer != peer);
         }
     }
 
     pub(super) fn expire_sessions(&mut self, now: Time) {
         if let Some(sessions) = &mut self.sessions {
             sessions.expire(now);
-            sessions.1.expire(now);
+            sessions.debts.expire(now);
         }
         // A node that has none pays for none.
-        self.sessions.take_if(|sessions| sessions.0.is_empty() && sessions.1.is_empty());
+        self.sessions.take_if(|sessions| sessions.running.is_empty() && sessions.debts.is_empty());
     }
 }
 
