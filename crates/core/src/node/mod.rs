@@ -188,7 +188,9 @@ impl Node {
             }
             Input::LinkUp { node, chosen } => self.on_link_up(now, node, chosen, sink),
             Input::LinkDown(peer) => self.on_link_down(now, peer),
-            Input::DialFailed(node) => self.on_dial_failed(&node),
+            // The next regular look at the links chooses somebody else: a partition must not become
+            // a storm of dials.
+            Input::DialFailed(node) => self.membership.dial_ended(&node),
             Input::Rtt(peer, rtt) => {
                 self.registry.observe_rtt(peer, rtt);
             }
