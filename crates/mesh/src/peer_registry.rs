@@ -239,11 +239,11 @@ impl PeerRegistry {
     }
 
     /// Changes what is known about `id`, here and in the copy.
-    async fn change<R: Send + 'static>(
-        &self,
-        id: NodeId,
-        change: impl FnOnce(&mut core::PeerRegistry, Time) -> Result<R, RegistryError> + Send + 'static,
-    ) -> Result<R, RegistryError> {
+    async fn change<R, F>(&self, id: NodeId, change: F) -> Result<R, RegistryError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut core::PeerRegistry, Time) -> Result<R, RegistryError> + Send + 'static,
+    {
         let commands = self.commands.upgrade().ok_or(RegistryError::Stopped)?;
         let changed = ask(&commands, move |asked| {
             let changed = change(asked.node.registry_mut(), asked.now.mono);

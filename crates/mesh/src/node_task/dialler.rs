@@ -40,8 +40,8 @@ struct Member {
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// Nothing to do. A member is not dialled again before this; a seed has answered once and is not
-    /// needed while there are links.
+    /// Nothing to do. A member is not dialled again before this; a seed has answered once and is
+    /// not needed while there are links.
     Resting(Instant),
     /// Dial at this time.
     Due(Instant),

@@ -26,8 +26,8 @@ impl LinkId {
     }
 }
 
-/// What a link carried since it is up, or all links of a node since it started. Bytes are batches as
-/// sent, without the overhead of QUIC, TLS, TCP and UDP.
+/// What a link carried since it is up, or all links of a node since it started. Bytes are batches
+/// as sent, without the overhead of QUIC, TLS, TCP and UDP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Traffic {
     /// Bytes received.
