@@ -16,6 +16,7 @@ mod dialler;
 mod effects;
 mod links;
 
+use std::mem::take;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,10 +114,11 @@ impl NodeTask {
     /// Runs until a handle stops it or the last handle is dropped.
     pub(crate) async fn run(mut self) {
         let end = self.turns().await;
+        let mut grace = Duration::ZERO;
         if matches!(end, End::Asked(_)) {
             self.flush().await;
+            grace = LEAVE_GRACE;
         }
-        let grace = if matches!(end, End::Asked(_)) { LEAVE_GRACE } else { Duration::ZERO };
         self.transport.shutdown(grace).await;
         let store = self.effects.take_store();
         // Joining the store's thread waits for the disk; not on a worker of the runtime.
@@ -281,18 +283,18 @@ impl NodeTask {
     /// next.
     fn input(&mut self, input: Input<'_>) {
         self.node.handle(self.clock.now(), input, &mut self.effects);
-        while let Some((id, result)) = self.effects.stored_at_once() {
+        while let Some((id, result)) = self.effects.stored.pop_front() {
             self.node.handle(self.clock.now(), Input::Persisted(id, result), &mut self.effects);
         }
         // One answer for each full lane; what that causes to be sent is not answered again.
-        for (peer, lane) in self.effects.take_congested() {
+        for (peer, lane) in take(&mut self.effects.congested) {
             self.node.handle(self.clock.now(), Input::Congested(peer, lane), &mut self.effects);
         }
-        for node in self.effects.take_wanted() {
+        for node in take(&mut self.effects.wanted) {
             let addresses = addresses_of(&self.node, &node);
             self.effects.dialler.want(node, &addresses, Instant::now(), &self.transport);
         }
-        for member in self.effects.take_members() {
+        for member in take(&mut self.effects.members) {
             self.effects.mirror.refresh_peer(&member, &self.node, &self.clock);
         }
     }
