@@ -20,6 +20,8 @@ mod node_task;
 pub mod options;
 pub mod peer_registry;
 pub mod storage;
+#[cfg(test)]
+mod test_folder;
 pub mod transport;
 mod views;
 pub mod watch;
