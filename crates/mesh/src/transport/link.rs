@@ -94,8 +94,9 @@ struct Inner {
     wire: Wire,
 }
 
-/// A link to one node. Clones are the same link. It lives until [`Event::Down`], whoever holds a
-/// handle; a handle held longer keeps some of its memory.
+/// A link to one node. Clones are the same link. It lives until
+/// [`Event::Down`](super::Event::Down), whoever holds a handle; a handle held longer keeps some of
+/// its memory.
 #[derive(Clone)]
 pub struct Link(Arc<Inner>);
 
@@ -164,7 +165,7 @@ impl Link {
         self.0.outbox.push(lane, message)
     }
 
-    /// Ends the link and forgets what waits. [`Event::Down`] follows.
+    /// Ends the link and forgets what waits. [`Event::Down`](super::Event::Down) follows.
     pub fn close(&self, why: Close) {
         self.end(Down::Here(why));
     }
