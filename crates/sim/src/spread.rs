@@ -411,8 +411,8 @@ impl Run<'_> {
     fn notes(&self) -> Vec<String> {
         let each = self.plan.settings.wanted_links().min(self.plan.nodes - 1);
         let mut notes = vec![format!(
-            "A flat overlay of sampled links: each node chose {each} others, over one directory that \
-             all share; links stand for the whole run."
+            "A flat overlay of sampled links: each node chose {each} others from one directory \
+             that all share; links stand for the whole run."
         )];
         if !self.spread.encodes() {
             notes.push("Messages were not encoded (--wire does it); verdicts are real.".into());
@@ -422,15 +422,9 @@ impl Run<'_> {
 
     fn command(&self) -> String {
         let s = self.spread;
-        let mut line = format!(
-            "knhk-mesh sim --agents {} --lanes {} --fanout {} --interval-ms {} --seed {} --latency {}",
-            s.agents,
-            lanes(s.lanes),
-            s.fanout,
-            self.interval(),
-            s.seed,
-            s.latency.name()
-        );
+        let mut line = format!("knhk-mesh sim --agents {} --seed {}", s.agents, s.seed);
+        line += &format!(" --lanes {} --fanout {}", lanes(s.lanes), s.fanout);
+        line += &format!(" --interval-ms {} --latency {}", self.interval(), s.latency.name());
         if s.loss > 0.0 {
             line += &format!(" --loss {}", s.loss);
         }
