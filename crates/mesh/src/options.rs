@@ -11,8 +11,8 @@ use knhk_mesh_core::identity::Keypair;
 
 use crate::clock::WallClock;
 use crate::error::JoinError;
-use crate::transport::{self, Profile};
 use crate::transport::memory::MemoryHub;
+use crate::transport::{self, Profile};
 
 /// What carries the links.
 #[derive(Clone, Default)]

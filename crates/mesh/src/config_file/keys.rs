@@ -195,8 +195,7 @@ pub const KEYS: &[Key] = &[
         .waits(TELEMETRY),
     key("observability.aggregation", Kind::Flag, Some("false"), "aggregators export for agents")
         .waits(TELEMETRY),
-    key("observability.dashboards", Kind::Texts(64), None, "boards to provision")
-        .waits(TELEMETRY),
+    key("observability.dashboards", Kind::Texts(64), None, "boards to provision").waits(TELEMETRY),
     key("mesh.name", NAME, Some("default"), "name; part of the mesh id"),
     key(
         "mesh.admission",

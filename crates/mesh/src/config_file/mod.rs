@@ -27,6 +27,7 @@ mod place;
 mod read;
 mod rules;
 mod settings;
+mod show;
 mod suggest;
 mod syntax;
 mod topology;

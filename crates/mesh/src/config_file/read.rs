@@ -104,7 +104,8 @@ impl Reader<'_> {
 
     fn regions(&mut self, node: &Node) {
         let NodeKind::List(items) = &node.kind else {
-            let message = format!("`regions` is {}, and a list belongs here", kind_name(&node.kind));
+            let message =
+                format!("`regions` is {}, and a list belongs here", kind_name(&node.kind));
             self.tell("wrong_type", node.place, message, "begin each region with `- name: ...`");
             self.values.fail("regions");
             return;
@@ -142,9 +143,9 @@ impl Reader<'_> {
             (NodeKind::List(items), kind) if kind.is_list() => {
                 return self.list(path, kind, items, place);
             }
-            (NodeKind::Scalar { text, quoted }, Kind::Addresses) => {
-                Kind::Address.scalar(text, *quoted).map(|value| Value::List(vec![value.to_string()]))
-            }
+            (NodeKind::Scalar { text, quoted }, Kind::Addresses) => Kind::Address
+                .scalar(text, *quoted)
+                .map(|value| Value::List(vec![value.to_string()])),
             (NodeKind::Scalar { text, .. }, kind) if kind.is_list() => Err(Wrong {
                 code: "wrong_type",
                 what: format!("is `{}`, and {} belongs here", shown(text), kind.allowed()),
@@ -218,8 +219,10 @@ impl Reader<'_> {
             match &item.kind {
                 NodeKind::Map(entries) => pairs.extend(entries),
                 other => {
-                    let message =
-                        format!("`{path}` is {}, and region: host:port belongs here", kind_name(other));
+                    let message = format!(
+                        "`{path}` is {}, and region: host:port belongs here",
+                        kind_name(other)
+                    );
                     let help = "write `- us-east-1: otel-us.internal:4317`";
                     self.tell("wrong_type", item.place, message, help);
                     self.values.fail(path);
@@ -239,7 +242,8 @@ impl Reader<'_> {
             let known = read.iter().any(|(region, _)| *region == entry.key);
             match endpoint {
                 Ok(_) if known => {
-                    let message = format!("`{path}` names the region `{}` twice", shown(&entry.key));
+                    let message =
+                        format!("`{path}` names the region `{}` twice", shown(&entry.key));
                     self.tell("duplicate_value", entry.key_place, message, "keep one of them");
                 }
                 Ok(endpoint) => {

@@ -138,9 +138,7 @@ impl Kind {
             Kind::Word(words) => any_of(words),
             Kind::Flag => "true or false".into(),
             Kind::Number(min, max) => format!("{min}-{max}"),
-            Kind::OneOf(numbers) => {
-                any_of(&numbers.iter().map(u64::to_string).collect::<Vec<_>>())
-            }
+            Kind::OneOf(numbers) => any_of(&numbers.iter().map(u64::to_string).collect::<Vec<_>>()),
             Kind::Share => "a share from 0 to 1".into(),
             Kind::Range(min, max) => format!("a number or a range such as 10-100, in {min}-{max}"),
             Kind::Text(most) => format!("text of 1 to {most} bytes"),
@@ -282,7 +280,11 @@ fn bounded(number: u64, min: u64, max: u64, kind: Kind) -> Result<u64, Wrong> {
     }
     let near = number.clamp(min, max);
     let what = format!("is {number}; allowed is {}", kind.allowed());
-    Err(wrong("out_of_range", what, format!("write a number in {min}-{max}; the nearest is {near}")))
+    Err(wrong(
+        "out_of_range",
+        what,
+        format!("write a number in {min}-{max}; the nearest is {near}"),
+    ))
 }
 
 fn share(text: &str, quoted: bool) -> Result<Value, Wrong> {
@@ -333,7 +335,11 @@ fn range(text: &str, min: u64, max: u64) -> Result<NumberRange, Wrong> {
     if low < min || high > max {
         let what = format!("is {}; allowed is {min}-{max}", NumberRange { min: low, max: high });
         let near = NumberRange { min: low.clamp(min, max), max: high.clamp(min, max) };
-        return Err(wrong("out_of_range", what, format!("write numbers in {min}-{max}, such as {near}")));
+        return Err(wrong(
+            "out_of_range",
+            what,
+            format!("write numbers in {min}-{max}, such as {near}"),
+        ));
     }
     Ok(NumberRange { min: low, max: high })
 }
@@ -359,7 +365,10 @@ pub(super) fn contact(text: &str) -> Result<(), Wrong> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() => (host, port),
         Some((_, port)) => {
-            return bad(format!("is `{}`: the host is missing", shown(text)), format!("write host:{port}"));
+            return bad(
+                format!("is `{}`: the host is missing", shown(text)),
+                format!("write host:{port}"),
+            );
         }
         None => {
             let what = format!("is `{}`: the port is missing", shown(text));

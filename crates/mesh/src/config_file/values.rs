@@ -217,8 +217,7 @@ impl FlagValue {
 }
 
 /// Variables with the prefix that are no keys: the command line reads them.
-const NOT_KEYS: [&str; 3] =
-    ["KNHK_MESH_CONFIG", "KNHK_MESH_CONTROL_SOCKET", "KNHK_MESH_LOG"];
+const NOT_KEYS: [&str; 3] = ["KNHK_MESH_CONFIG", "KNHK_MESH_CONTROL_SOCKET", "KNHK_MESH_LOG"];
 
 /// What an environment variable means.
 pub(super) enum Variable {
@@ -239,9 +238,8 @@ pub(super) fn variable(name: &str) -> Variable {
         return Variable::Other;
     }
     let long = rest.to_ascii_lowercase().replace("__", ".");
-    let by_name = |key: &&Key| {
-        key.environment().is_some_and(|variable| variable == name) || key.path == long
-    };
+    let by_name =
+        |key: &&Key| key.environment().is_some_and(|variable| variable == name) || key.path == long;
     if let Some(key) = KEYS.iter().find(by_name).filter(|key| key.environment().is_some()) {
         return Variable::Sets(key);
     }

@@ -64,8 +64,7 @@ impl Rules<'_> {
         };
         let least = heartbeat.saturating_mul(LEAST_HEARTBEATS);
         if failover < least {
-            let origin =
-                self.first_given(&["leaders.failover_timeout_ms", "leaders.heartbeat_ms"]);
+            let origin = self.first_given(&["leaders.failover_timeout_ms", "leaders.heartbeat_ms"]);
             let message = format!(
                 "a failover within {failover} ms leaves no room for {LEAST_HEARTBEATS} heartbeats \
                  of {heartbeat} ms: one lost packet would end a leadership"

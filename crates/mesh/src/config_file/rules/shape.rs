@@ -23,7 +23,8 @@ impl Rules<'_> {
             let path = format!("regions[{i}].name");
             let Some(name) = values.text(&path) else { continue };
             if let Some(other) = first.insert(name, i) {
-                let message = format!("regions {} and {} are both `{}`", other + 1, i + 1, shown(name));
+                let message =
+                    format!("regions {} and {} are both `{}`", other + 1, i + 1, shown(name));
                 self.conflict(values.origin(&path), message, "give each region its own name");
             }
             let (voters, agents) =
@@ -42,7 +43,8 @@ impl Rules<'_> {
 
     fn number_of_regions(&mut self) {
         let values = self.values;
-        let Some(topology) = values.topology().filter(|_| !values.failed.contains("regions")) else {
+        let Some(topology) = values.topology().filter(|_| !values.failed.contains("regions"))
+        else {
             return;
         };
         let count = values.regions;
@@ -54,7 +56,8 @@ impl Rules<'_> {
                 self.conflict(second, message, help);
             }
             Topology::MultiRegionLeaders if count < 2 => {
-                let message = format!("{topology} needs two regions or more, and {count} is listed");
+                let message =
+                    format!("{topology} needs two regions or more, and {count} is listed");
                 let help = "list the regions below `regions:`, or write \
                             `topology: single_region_mesh`";
                 self.conflict(values.origin("topology"), message, help);
@@ -62,7 +65,8 @@ impl Rules<'_> {
             Topology::Hierarchical if count > 0 => {
                 if let Some(wanted) = values.number(GLOBAL_REGIONS).filter(|n| *n != count as u64) {
                     let origin = self.first_given(&[GLOBAL_REGIONS, "regions[0].name", "topology"]);
-                    let message = format!("the top level has {wanted} regions, and {count} are listed");
+                    let message =
+                        format!("the top level has {wanted} regions, and {count} are listed");
                     let help = format!(
                         "write `regions: {count}` below `level1_global:`, or list all; without a \
                          list they are region-1 .. region-{wanted}"
@@ -81,7 +85,8 @@ impl Rules<'_> {
         if values.regions == 0 || values.failed.contains("regions") {
             return;
         }
-        let paths: Vec<String> = (0..values.regions).map(|i| format!("regions[{i}].agents")).collect();
+        let paths: Vec<String> =
+            (0..values.regions).map(|i| format!("regions[{i}].agents")).collect();
         if paths.iter().any(|path| values.failed.contains(path)) {
             return;
         }
@@ -148,7 +153,8 @@ impl Rules<'_> {
                 "`agent_count` is {expected}, and {regions} regions x {aggregators} aggregators x \
                  {below} agents are {all}"
             );
-            let help = format!("write `agent_count: {all}` or a range around it, or another hierarchy");
+            let help =
+                format!("write `agent_count: {all}` or a range around it, or another hierarchy");
             self.conflict(values.origin("agent_count"), message, help);
         }
     }

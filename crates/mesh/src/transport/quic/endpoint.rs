@@ -27,8 +27,7 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<(Endpoint, ClientCo
     let initial = first_packets()?;
     let transport = Arc::new(transport_config(settings));
 
-    let crypto =
-        QuicServerConfig::with_initial(tls.server.clone(), initial).map_err(no_suite)?;
+    let crypto = QuicServerConfig::with_initial(tls.server.clone(), initial).map_err(no_suite)?;
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
     let mut tokens = ValidationTokenConfig::default();
     // Tokens let a peer skip the address check; nobody asks for that check, and the stores of
@@ -42,8 +41,7 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<(Endpoint, ClientCo
         .incoming_buffer_size_total(INCOMING_BYTES_TOTAL)
         .migration(settings.profile == Profile::Normal);
 
-    let crypto =
-        QuicClientConfig::with_initial(tls.client.clone(), initial).map_err(no_suite)?;
+    let crypto = QuicClientConfig::with_initial(tls.client.clone(), initial).map_err(no_suite)?;
     let mut client = ClientConfig::new(Arc::new(crypto));
     client.transport_config(transport).token_store(Arc::new(NoneTokenStore));
 
