@@ -27,7 +27,7 @@ pub(super) fn checked(file: &Path, effective: &Effective, json: bool) -> Result<
         });
         return print(&format!("{object}\n"));
     }
-    let mut out = format!("{name}: right, topology {}\n", effective.topology);
+    let mut out = format!("{name}: ok, topology {}\n", effective.topology);
     for Note { path, origin, message } in effective.notes() {
         let place = match (&origin, &path) {
             (Origin::File(place), Some(path)) => format!("line {}, {path}: ", place.line),

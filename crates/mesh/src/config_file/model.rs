@@ -229,26 +229,12 @@ impl Region {
 
 impl Gossip {
     pub(super) fn of(values: &Values, topology: Topology) -> Self {
-        let general = rounds(values, "gossip");
-        // What somebody wrote about the whole mesh is nearer than a default about its parts.
-        let prefer = |special: &str, default: &str, general: u64| {
-            let general_given = values.is_given(default) && !values.is_given(special);
-            if general_given { general } else { number(values, special) }
-        };
-        let (fanout, interval) = ("gossip.fanout", "gossip.interval_ms");
         let own = match topology {
-            Topology::FlatMesh | Topology::SingleRegionMesh => general,
-            Topology::MultiRegionLeaders => Rounds {
-                fanout: prefer("gossip.intra_region.fanout", fanout, general.fanout),
-                interval_ms: prefer(
-                    "gossip.intra_region.interval_ms",
-                    interval,
-                    general.interval_ms,
-                ),
-            },
+            Topology::FlatMesh | Topology::SingleRegionMesh => rounds(values, "gossip"),
+            Topology::MultiRegionLeaders => rounds(values, "gossip.intra_region"),
             Topology::Hierarchical => Rounds {
-                fanout: prefer("gossip.edge_to_edge", fanout, general.fanout),
-                interval_ms: prefer("gossip.intervals.edge_ms", interval, general.interval_ms),
+                fanout: number(values, "gossip.edge_to_edge"),
+                interval_ms: number(values, "gossip.intervals.edge_ms"),
             },
         };
         let regions = topology.knows(Scope::Regions);

@@ -60,6 +60,7 @@ impl Reader<'_> {
             } else if entry.value.is_null() {
                 let names = keys::children(if row == "regions" { "regions[]" } else { &row });
                 let name = names.first().copied().unwrap_or_default();
+                let name = if row == "regions" { format!("- {name}") } else { name.to_owned() };
                 let help = format!("write `{name}: ...` below it, indented, or delete the line");
                 self.tell("missing_value", entry.key_place, format!("`{path}` is empty"), help);
                 self.values.fail(&path);
@@ -82,7 +83,7 @@ impl Reader<'_> {
         let names = keys::children(section);
         let inside = match section {
             "" => "the file".to_owned(),
-            section => format!("`{section}`"),
+            section => format!("`{}`", section.trim_end_matches("[]")),
         };
         let elsewhere = keys::KEYS.iter().find(|row| {
             let (_, last) = row.path.rsplit_once('.').unwrap_or(("", row.path));
@@ -154,8 +155,13 @@ impl Reader<'_> {
             (NodeKind::Scalar { text, quoted }, kind) => kind.scalar(text, *quoted),
             (other, kind) => Err(Wrong {
                 code: "wrong_type",
-                what: format!("is {}, and {} belongs here", kind_name(other), kind.allowed()),
-                help: format!("write `{}: {}`", entry.key, example(key)),
+                what: format!("is {}, and one value belongs here", kind_name(other)),
+                help: format!(
+                    "write `{}: {}`; allowed is {}",
+                    entry.key,
+                    example(key),
+                    kind.allowed()
+                ),
             }),
         };
         match read {

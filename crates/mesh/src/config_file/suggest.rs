@@ -13,6 +13,13 @@ pub(super) fn nearest<'a>(
     if wrong.chars().count() > MOST_CHARS {
         return None;
     }
+    let words: Vec<&str> = words.into_iter().collect();
+    // The unit was left out.
+    let with_unit =
+        |word: &&&str| word.strip_prefix(wrong.as_str()).is_some_and(|rest| rest.starts_with('_'));
+    if let Some(word) = words.iter().find(with_unit).filter(|_| wrong.len() >= 4) {
+        return Some(word);
+    }
     let near = words.into_iter().map(|word| (distance(&wrong, &simple(word)), word));
     let (far, word) = near.min_by_key(|(far, _)| *far)?;
     let parts_of_each_other = wrong.len() >= 4
@@ -45,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_slip_is_recognised_and_nonsense_is_not() {
-        let words = ["fanout", "interval_ms", "convergence_threshold"];
+        let words = ["fanout", "intervals", "interval_ms", "convergence_threshold"];
         let find = |wrong| nearest(wrong, words);
         assert_eq!(find("fan_out"), Some("fanout"));
         assert_eq!(find("faonut"), Some("fanout"));

@@ -6,6 +6,7 @@ use saphyr_parser::ScanError;
 use super::diagnostics::{Diagnostic, shown};
 use super::keys;
 use super::place::{Origin, Place};
+use super::tree::alias;
 
 /// Slips that would be read as something else than was meant.
 pub(super) fn check_lines(text: &str) -> Result<(), Diagnostic> {
@@ -37,7 +38,7 @@ pub(super) fn check_lines(text: &str) -> Result<(), Diagnostic> {
                 "syntax",
                 Origin::File(Place::new(line_no, column, key.len() + 1)),
                 format!("there is no space behind the colon of `{key}`"),
-                format!("write `{key}: {}`", shown(value.trim())),
+                format!("write `{key}: {}`", shown(without_comment(value).trim())),
             ));
         }
     }
@@ -62,6 +63,9 @@ pub(super) fn explain(text: &str, error: &ScanError) -> Diagnostic {
         line if line > last => (last, 1),
         line => (line, marker.col() + 1),
     };
+    if error.info().contains("unknown anchor") {
+        return alias(Place::new(line, column, 1));
+    }
     if let Some(slip) = slip_before(text, line) {
         return slip;
     }
@@ -76,10 +80,15 @@ pub(super) fn explain(text: &str, error: &ScanError) -> Diagnostic {
     )
 }
 
+/// The line up to its comment. A `#` in quotes is taken for one, which shortens a hint only.
+fn without_comment(line: &str) -> &str {
+    line.find(" #").map_or(line, |at| &line[..at])
+}
+
 /// The first line up to `last` that shows a usual slip.
 fn slip_before(text: &str, last: usize) -> Option<Diagnostic> {
     for (i, line) in text.lines().take(last).enumerate() {
-        let body = line.trim();
+        let body = without_comment(line).trim();
         if body.is_empty() || body.starts_with('#') || body == "---" {
             continue;
         }

@@ -80,7 +80,7 @@ pub(super) fn read(text: &str, found: &mut Vec<Diagnostic>) -> Result<Node, Diag
                     return Err(too_much(place, "is nested too deeply", "write it flat"));
                 }
                 let list = matches!(event, Event::SequenceStart(..));
-                open.push(Open { place, list, key: None, items: Vec::new(), entries: Vec::new() });
+                open.push(Open { list, key: None, items: Vec::new(), entries: Vec::new() });
                 None
             }
             Event::SequenceEnd | Event::MappingEnd => open.pop().map(|done| done.close(found)),
@@ -105,7 +105,6 @@ pub(super) fn read(text: &str, found: &mut Vec<Diagnostic>) -> Result<Node, Diag
 
 /// A list or mapping under construction.
 struct Open {
-    place: Place,
     list: bool,
     key: Option<(String, Place)>,
     items: Vec<Node>,
@@ -154,7 +153,6 @@ impl Open {
                 }
             }
         }
-        let _ = self.place;
         NodeKind::Map(entries)
     }
 }
@@ -204,7 +202,7 @@ pub(super) fn empty() -> Diagnostic {
     )
 }
 
-fn alias(place: Place) -> Diagnostic {
+pub(super) fn alias(place: Place) -> Diagnostic {
     Diagnostic::new(
         "alias",
         Origin::File(place),

@@ -188,13 +188,14 @@ impl Kind {
                 if numbers.contains(&number) {
                     return Ok(Value::Number(number));
                 }
-                let later = if [4, 7, 10].contains(&number) {
+                let later = if numbers.len() > 1 && [4, 7, 10].contains(&number) {
                     " (4, 7 and 10 wait for signed votes)"
                 } else {
                     ""
                 };
                 let help = format!("write {}{later}", self.allowed());
-                Err(wrong("out_of_range", format!("is {number}"), help))
+                let what = format!("is {number}; allowed is {}", self.allowed());
+                Err(wrong("out_of_range", what, help))
             }
             Kind::Share => share(text, quoted),
             Kind::Range(min, max) => range(text, min, max).map(Value::Range),
@@ -289,7 +290,7 @@ fn bounded(number: u64, min: u64, max: u64, kind: Kind) -> Result<u64, Wrong> {
 
 fn share(text: &str, quoted: bool) -> Result<Value, Wrong> {
     let help = |number: f64| {
-        if number > 1.0 && number <= 100.0 {
+        if (2.0..=100.0).contains(&number) {
             format!("write {} for {number} %", number / 100.0)
         } else {
             "write a number from 0 to 1, such as 0.5".into()
@@ -398,7 +399,11 @@ pub(super) fn contact(text: &str) -> Result<(), Wrong> {
 pub(super) fn endpoint(text: &str) -> Result<Value, Wrong> {
     let bare = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let bare = bare.unwrap_or(text).trim_end_matches('/').replace("{region}", "region");
-    contact(&bare).map(|()| Value::Text(text.into()))
+    let collector = |refused: Wrong| Wrong {
+        help: refused.help.replace(":9000, with the port of that node", ":4317"),
+        ..refused
+    };
+    contact(&bare).map(|()| Value::Text(text.into())).map_err(collector)
 }
 
 fn address(text: &str) -> Result<Value, Wrong> {

@@ -120,6 +120,9 @@ impl Values {
             self.default("topology", Value::Text(Topology::FlatMesh.name().into()));
         }
         let topology = self.topology();
+        if let Some(topology) = topology {
+            self.inherit(topology);
+        }
         for key in KEYS {
             let Some(text) = key.default else { continue };
             if topology.is_some_and(|topology| topology.knows(key.scope))
@@ -129,6 +132,22 @@ impl Values {
             }
         }
         self.fill_derived(topology);
+    }
+
+    /// What somebody wrote about the whole mesh is nearer than a default about its parts.
+    fn inherit(&mut self, topology: Topology) {
+        let parts = match topology {
+            Topology::FlatMesh | Topology::SingleRegionMesh => return,
+            Topology::MultiRegionLeaders => {
+                ["gossip.intra_region.fanout", "gossip.intra_region.interval_ms"]
+            }
+            Topology::Hierarchical => ["gossip.edge_to_edge", "gossip.intervals.edge_ms"],
+        };
+        for (whole, part) in ["gossip.fanout", "gossip.interval_ms"].into_iter().zip(parts) {
+            if let Some(number) = self.number(whole) {
+                self.default(part, Value::Number(number));
+            }
+        }
     }
 
     /// Defaults that follow from other values.

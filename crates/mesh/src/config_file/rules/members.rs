@@ -105,7 +105,7 @@ impl Rules<'_> {
             && !zones.is_empty()
             && !zones.iter().any(|other| other == zone)
         {
-            let message = format!("this node's zone `{}` is none of `{region}`", shown(zone));
+            let message = format!("this node's zone `{}` is no zone of `{region}`", shown(zone));
             let help = format!("write one of {}", zones.join(", "));
             self.conflict(values.origin("node.zone"), message, help);
         }
