@@ -2,6 +2,7 @@
 //! noted. A new key without a line here fails.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use knhk_mesh::config_file::{Effective, keys::KEYS};
 use knhk_mesh::{Mesh, Options};
@@ -198,7 +199,7 @@ fn the_key_of_the_node_is_the_one_of_its_file() {
 }
 
 /// A mesh of two nodes from two files: do they hear each other?
-async fn meet(first: &str, second: &str) -> bool {
+async fn meet(first: &str, second: &str, patience_ms: u64) -> bool {
     let options = |file: &str| Options {
         bind: ([127, 0, 0, 1], 0).into(),
         random_seed: Some(7),
@@ -209,7 +210,7 @@ async fn meet(first: &str, second: &str) -> bool {
     let bob = Mesh::join(bob).await.unwrap();
     let mut watch = bob.watch("key").await.unwrap();
     ada.set("key", "value").await.unwrap();
-    let heard = tokio::time::timeout(std::time::Duration::from_secs(3), watch.next()).await;
+    let heard = tokio::time::timeout(Duration::from_millis(patience_ms), watch.next()).await;
     ada.close().await;
     bob.close().await;
     heard.is_ok()
@@ -219,9 +220,9 @@ async fn meet(first: &str, second: &str) -> bool {
 async fn suites_compression_and_rates_let_nodes_meet_and_meshes_do_not_mix() {
     let strict = "security:\n  encryption: AES-256-GCM\n  rate_limit_per_peer: 200\n\
                   network:\n  compression: none\n  batching: false\n  cert_rotation_hours: 1\n";
-    assert!(meet(strict, "topology: flat_mesh\n").await);
-    assert!(meet(strict, strict).await);
+    assert!(meet(strict, "topology: flat_mesh\n", 10_000).await);
+    assert!(meet(strict, strict, 10_000).await);
     let tcp = "network:\n  transport: TCP\n";
-    assert!(meet(tcp, tcp).await);
-    assert!(!meet("mesh:\n  name: a\n", "mesh:\n  name: b\n").await);
+    assert!(meet(tcp, tcp, 10_000).await);
+    assert!(!meet("mesh:\n  name: a\n", "mesh:\n  name: b\n", 500).await);
 }
