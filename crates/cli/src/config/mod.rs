@@ -1,5 +1,5 @@
-//! `config check`, `config show` and `config schema`: what the configuration means, without starting
-//! anything.
+//! `config check`, `config show` and `config schema`: what the configuration means, without
+//! starting anything.
 //!
 //! ```text
 //!   flags ─> load (library) ─┬─ Effective ──> check: notes | show: every value and its origin

@@ -102,6 +102,11 @@ impl Effective {
             if value(self) == value(new) {
                 continue;
             }
+            // A default that follows from another key is not a change of its own.
+            let given = |of: &Effective| of.values.is_given(path);
+            if !given(self) && !given(new) {
+                continue;
+            }
             let list = if key.reloads { &mut reload.now } else { &mut reload.restart };
             if !list.iter().any(|other| other == path) {
                 list.push(path.to_owned());

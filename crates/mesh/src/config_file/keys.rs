@@ -74,8 +74,7 @@ const NAME: Kind = Kind::Text(64);
 /// Every key, in the order of the documentation.
 pub const KEYS: &[Key] = &[
     key("topology", Kind::Word(Topology::NAMES), Some("flat_mesh"), "shape of the mesh"),
-    key("agent_count", Kind::Range(1, 100_000_000), None, "expected size; sizes the views")
-        .reloads(),
+    key("agent_count", Kind::Range(1, 100_000_000), None, "expected size; sizes the views"),
     key("regions[].name", NAME, None, "name of the region"),
     key("regions[].location", Kind::Text(128), None, "label of the place").reloads(),
     key("regions[].zones", Kind::Texts(64), None, "zones of the region"),

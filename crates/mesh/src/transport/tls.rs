@@ -1,6 +1,6 @@
 //! TLS 1.3 with mutual authentication by ed25519 node keys and without configuration. A node shows
-//! two certificates: a leaf with a fresh key, renewed every 24 h and valid for 48 h by default, and its
-//! identity certificate, which signed the leaf. The identity key itself never enters TLS.
+//! two certificates: a leaf with a fresh key, by default renewed every 24 h and valid for 48 h, and
+//! its identity certificate, which signed the leaf. The identity key itself never enters TLS.
 //!
 //! ```text
 //! [ leaf: fresh key, now-1h .. now+48h ] ──signed by──► [ identity: NodeId, signed by itself ]

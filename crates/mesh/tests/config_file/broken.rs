@@ -77,7 +77,9 @@ fn a_file_that_is_not_there_is_told_with_its_name() {
 
 proptest! {
     #[test]
-    fn any_text_is_read_without_a_panic(text in "[a-z_:\\- \\n\\[\\]{}\"'#*&!|>%@0-9,.\\t]{0,200}") {
+    fn any_text_is_read_without_a_panic(
+        text in "[a-z_:\\- \\n\\[\\]{}\"'#*&!|>%@0-9,.\\t]{0,200}",
+    ) {
         let _ = config_file::parse("any", &text, &[], []);
     }
 

@@ -26,13 +26,19 @@ fn started_with(effective: &Effective) -> String {
 }
 
 /// A key and two files that differ in it only.
-fn pairs() -> Vec<(&'static str, String, String)> {
-    let key = "a".repeat(52);
-    let ids = ["a".repeat(52), format!("{}q", "b".repeat(51))];
+type Pair = (&'static str, String, String);
+
+fn one(key: &'static str, a: &str, b: &str) -> Pair {
+    (key, format!("{a}\n"), format!("{b}\n"))
+}
+
+fn pairs() -> Vec<Pair> {
+    [of_the_shape(), of_links(), of_members()].concat()
+}
+
+fn of_the_shape() -> Vec<Pair> {
     let multi = "topology: multi_region_leaders\nregions: [{name: a}, {name: b}]\n";
     let levels = "topology: hierarchical\n";
-    let tcp = "network: {transport: TCP}\n";
-    let one = |key: &'static str, a: &str, b: &str| (key, format!("{a}\n"), format!("{b}\n"));
     vec![
         one("topology", "topology: flat_mesh", &format!("topology: {}", "hierarchical")),
         one("agent_count", "agent_count: 10", "agent_count: 1000000"),
@@ -64,7 +70,13 @@ fn pairs() -> Vec<(&'static str, String, String)> {
             &format!("{levels}gossip: {{intervals: {{edge_ms: 30}}}}"),
             &format!("{levels}gossip: {{intervals: {{edge_ms: 40}}}}"),
         ),
-        one("network.transport", "network: {transport: QUIC}", tcp.trim_end()),
+    ]
+}
+
+fn of_links() -> Vec<Pair> {
+    let tcp = "network: {transport: TCP}";
+    vec![
+        one("network.transport", "network: {transport: QUIC}", tcp),
         one("network.port", "network: {port: 9000}", "network: {port: 9001}"),
         one("network.port_range", "network: {port_range: 1-9}", "network: {port_range: 1-8}"),
         one(
@@ -86,6 +98,12 @@ fn pairs() -> Vec<(&'static str, String, String)> {
             "bootstrap: {seeds: ['a:1']}",
             "bootstrap: {seeds: ['127.0.0.1:1']}",
         ),
+    ]
+}
+
+fn of_members() -> Vec<Pair> {
+    let ids = ["a".repeat(52), format!("{}q", "b".repeat(51))];
+    vec![
         one(
             "security.rate_limit_per_peer",
             "security: {rate_limit_per_peer: 5}",
@@ -106,7 +124,7 @@ fn pairs() -> Vec<(&'static str, String, String)> {
         one(
             "mesh.admission",
             "mesh: {admission: open}",
-            &format!("mesh: {{admission: allowlist, allowlist: [{key}]}}"),
+            &format!("mesh: {{admission: allowlist, allowlist: [{}]}}", ids[0]),
         ),
         one(
             "mesh.allowlist",
@@ -116,7 +134,7 @@ fn pairs() -> Vec<(&'static str, String, String)> {
         one(
             "mesh.admission_key",
             "mesh: {name: default}",
-            &format!("mesh: {{admission_key: {key}}}"),
+            &format!("mesh: {{admission_key: {}}}", ids[0]),
         ),
         one("mesh.max_slots", "mesh: {max_slots: 20}", "mesh: {max_slots: 21}"),
         one("mesh.max_payload", "mesh: {max_payload: 64}", "mesh: {max_payload: 65}"),
