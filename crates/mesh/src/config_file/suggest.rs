@@ -20,11 +20,15 @@ pub(super) fn nearest<'a>(
     if let Some(word) = words.iter().find(with_unit).filter(|_| wrong.len() >= 4) {
         return Some(word);
     }
-    let near = words.into_iter().map(|word| (distance(&wrong, &simple(word)), word));
+    let near = words.iter().map(|word| (distance(&wrong, &simple(word)), *word));
     let (far, word) = near.min_by_key(|(far, _)| *far)?;
-    let parts_of_each_other = wrong.len() >= 4
-        && (simple(word).contains(&wrong) || (wrong.contains(word) && word.len() >= 4));
-    (far <= 1 + wrong.len().max(word.len()) / 4 || parts_of_each_other).then_some(word)
+    if far <= 1 + wrong.len().max(word.len()) / 4 {
+        return Some(word);
+    }
+    let part = |word: &&str| {
+        (wrong.len() >= 4 && word.contains(&wrong)) || (word.len() >= 4 && wrong.contains(*word))
+    };
+    words.into_iter().find(part)
 }
 
 /// Edits that make one word the other; a swap of neighbours is one.

@@ -85,13 +85,41 @@ fn without_comment(line: &str) -> &str {
     line.find(" #").map_or(line, |at| &line[..at])
 }
 
+/// A list item without a space behind its dash, or a key below a value.
+fn layout_slip(above: &str, line: &str, number: usize) -> Option<Diagnostic> {
+    let body = without_comment(line).trim();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let origin = || Origin::File(Place::new(number, indent(line) + 1, body.chars().count()));
+    if body.strip_prefix('-').is_some_and(|rest| rest.starts_with(char::is_alphabetic)) {
+        let message = format!("there is no space behind the dash of `{}`", shown(body));
+        let help = format!("write `- {}`", shown(&body[1..]));
+        return Some(Diagnostic::new("syntax", origin(), message, help));
+    }
+    let above_is_whole = above.trim().split_once(": ").is_some_and(|(_, value)| {
+        !value.trim().is_empty() && !value.trim().starts_with(['|', '>', '[', '{', '"', '\''])
+    });
+    let is_key = body.ends_with(':') || body.contains(": ");
+    let item = usize::from(above.trim_start().starts_with("- ")) * 2;
+    if above_is_whole && is_key && indent(line) > indent(above) + item {
+        let message = format!("`{}` is indented below a key that has its value", shown(body));
+        let help = "indent it as its section's other keys are: two spaces a level";
+        return Some(Diagnostic::new("syntax", origin(), message, help));
+    }
+    None
+}
+
 /// The first line up to `last` that shows a usual slip.
 fn slip_before(text: &str, last: usize) -> Option<Diagnostic> {
+    let mut above = "";
     for (i, line) in text.lines().take(last).enumerate() {
         let body = without_comment(line).trim();
         if body.is_empty() || body.starts_with('#') || body == "---" {
             continue;
         }
+        if let Some(slip) = layout_slip(without_comment(above), line, i + 1) {
+            return Some(slip);
+        }
+        above = line;
         let value = body.strip_prefix("- ").unwrap_or(body);
         let (key, value) = match value.split_once(": ") {
             Some((key, value)) => (key, value.trim()),
