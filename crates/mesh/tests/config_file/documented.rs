@@ -46,3 +46,12 @@ fn the_documentation_lists_every_key_as_it_is() {
     }
     assert_eq!(listed, wanted);
 }
+
+#[test]
+fn the_example_of_the_documentation_is_right() {
+    let path = format!("{}/../../docs/CONFIGURATION.md", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (_, rest) = text.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    assert!(super::right(example).check_runnable().is_ok());
+}
