@@ -21,6 +21,8 @@ mod node_task;
 pub mod options;
 pub mod peer_registry;
 pub mod storage;
+#[cfg(test)]
+mod test_folder;
 pub mod transport;
 mod views;
 pub mod watch;
@@ -33,10 +35,9 @@ pub use knhk_mesh_core::{
 pub use error::{JoinError, ReadError, Stopped, WatchError, WriteError};
 pub use knhk_mesh_core::messages::Receipt;
 pub use mesh::{Mesh, Status};
-pub use node_task::Traffic;
 pub use options::{Identity, Options, TransportKind};
 pub use peer_registry::{PeerInfo, PeerRegistry};
-pub use transport::Profile;
+pub use transport::{Profile, Traffic};
 pub use views::{Sibling, Value};
 pub use watch::{Change, Lagged, Watch};
 

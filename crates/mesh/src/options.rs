@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use knhk_mesh_core::config::{Admission, Config};
+use knhk_mesh_core::config::Config;
 use knhk_mesh_core::identity::Keypair;
 
 use crate::clock::WallClock;
 use crate::error::JoinError;
 use crate::transport::memory::MemoryHub;
-use crate::transport::{self, Profile};
+use crate::transport::{self, Profile, check_exposure};
 
 /// What carries the links.
 #[derive(Clone, Default)]
@@ -123,13 +123,8 @@ impl Options {
         if matches!(self.transport, TransportKind::Memory(_)) {
             return Ok(());
         }
-        let exposed = !addr.ip().is_loopback() && !self.insecure;
-        if exposed && self.config.admission == Admission::Open {
-            return Err(JoinError::OpenBeyondLoopback { addr });
-        }
-        if exposed && matches!(self.transport, TransportKind::Tcp) {
-            return Err(JoinError::PlaintextBeyondLoopback { addr });
-        }
+        let clear = matches!(self.transport, TransportKind::Tcp);
+        check_exposure(addr, &self.config.admission, clear, self.insecure)?;
         if addr.ip().is_unspecified() && self.config.addresses.is_empty() {
             return Err(JoinError::NoAddress { addr });
         }
@@ -140,6 +135,7 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use knhk_mesh_core::config::Admission;
     use knhk_mesh_core::identity::NodeId;
 
     fn refused(options: &Options) -> String {

@@ -1,18 +1,28 @@
-//! Many real nodes in one thread under virtual time. Same seed, same run, on every machine: a
-//! failing run is reproduced by its seed.
+//! Many real nodes under virtual time: the protocol code that runs in production, with a network,
+//! clocks and disks that can fail. Same seed, same run, on every machine and with any number of
+//! threads: a failing run is reproduced by its seed.
 //!
 //! ```text
-//!   World --pops the earliest--> event --> Node::handle --> effects --> Network: when, or lost
-//!     ^                                                                          |
-//!     `------------------------- events pushed with their time ------------------'
+//!   spread, scenario   what is run            report   what it showed
+//!          |                                     ^
+//!        world         machines, links, faults   |
+//!          |                                     |
+//!        engine        slots, shards, queues ----'
+//!          |
+//!        knhk-mesh-core's Node
 //! ```
-//!
-//! This is the small driver that the scenario tests of the protocol run on. It keeps its events in
-//! a binary heap.
 #![forbid(unsafe_code)]
 
+pub mod adversary;
+mod checkers;
+mod crowd;
+pub mod engine;
+pub mod latency;
 pub mod network;
+pub mod report;
+pub mod spread;
 pub mod world;
 
+pub use engine::QueueKind;
 pub use network::Network;
 pub use world::{NodeIx, World};

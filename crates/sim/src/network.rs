@@ -1,52 +1,91 @@
-//! What the network does to a message: delays it, loses it, or cannot deliver it at all.
+//! What the network does to a message: delays it, loses it, doubles it, or cannot deliver it at
+//! all. One plain structure of options; every draw is a function of the run's seed and of the
+//! message's number, so nothing depends on who asks first.
 
 use core::time::Duration;
 
 use knhk_mesh_core::rng::Rng;
 
+use crate::engine::Slot;
+use crate::latency::Latency;
 use crate::world::NodeIx;
 
-/// The faults of a run, as plain options.
-#[derive(Clone, Debug)]
+/// The faults of a run from now on.
+#[derive(Clone, Debug, Default)]
 pub struct Network {
-    /// Least one-way delay.
-    pub latency: Duration,
-    /// Uniform addition to it.
-    pub jitter: Duration,
+    /// How long messages take.
+    pub latency: Latency,
     /// Share of messages that are lost, 0-1.
     pub loss: f64,
-    /// Nodes below this index cannot reach those at or above it.
-    pub split_at: Option<NodeIx>,
-    /// Nodes that receive and never answer: the last ones of the world.
-    pub silent: usize,
+    /// Share of messages that arrive twice, 0-1.
+    pub duplicate: f64,
+    /// Share of messages that are held up by [`Network::HELD_UP`], behind later ones, 0-1.
+    pub reorder: f64,
+    /// Bytes a second that one node can send; none: no limit.
+    pub bandwidth: Option<u64>,
+    /// Directions that are cut.
+    pub cuts: Vec<Cut>,
 }
 
-impl Default for Network {
-    fn default() -> Self {
-        Network {
-            latency: Duration::from_millis(1),
-            jitter: Duration::from_millis(1),
-            loss: 0.0,
-            split_at: None,
-            silent: 0,
-        }
-    }
+/// Messages from one group of nodes to another do not arrive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// Senders.
+    pub from: Group,
+    /// Receivers.
+    pub to: Group,
+}
+
+/// Some nodes of a world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// From the first up to and without the second.
+    Range(NodeIx, NodeIx),
+    /// Those of one region.
+    Region(usize),
 }
 
 impl Network {
-    /// Whether the two are on the same side.
-    #[must_use]
-    pub fn connects(&self, a: NodeIx, b: NodeIx) -> bool {
-        self.split_at.is_none_or(|at| (a < at) == (b < at))
+    /// What a message that is reordered waits beside its latency.
+    pub const HELD_UP: Duration = Duration::from_millis(50);
+
+    /// Cuts nodes below `at` off from those at or above it, both ways.
+    pub fn split(&mut self, at: NodeIx) {
+        let (low, high) = (Group::Range(0, at), Group::Range(at, NodeIx::MAX));
+        self.cuts.push(Cut { from: low, to: high });
+        self.cuts.push(Cut { from: high, to: low });
     }
 
-    /// How long a message takes; `None` if it is lost.
-    pub fn deliver(&self, from: NodeIx, to: NodeIx, rng: &mut Rng) -> Option<Duration> {
-        if !self.connects(from, to) || rng.chance(self.loss) {
-            return None;
+    /// Whether messages from `from` reach `to`.
+    #[must_use]
+    pub fn carries(&self, from: NodeIx, to: NodeIx) -> bool {
+        let holds = |group: Group, node| match group {
+            Group::Range(first, end) => (first..end).contains(&node),
+            Group::Region(region) => self.latency.region_of(node) == region,
+        };
+        !self.cuts.iter().any(|cut| holds(cut.from, from) && holds(cut.to, to))
+    }
+
+    /// Whether messages pass both ways: what a link needs.
+    #[must_use]
+    pub fn connects(&self, a: NodeIx, b: NodeIx) -> bool {
+        self.carries(a, b) && self.carries(b, a)
+    }
+
+    /// In how many slots the copies of a message arrive: none if it is lost, two if it is doubled.
+    /// `number` is different for each message of the run.
+    #[must_use]
+    pub(crate) fn fate(&self, from: NodeIx, to: NodeIx, rng: &mut Rng) -> [Option<Slot>; 2] {
+        let lost = !self.carries(from, to) || (self.loss > 0.0 && rng.chance(self.loss));
+        if lost {
+            return [None, None];
         }
-        let jitter = u64::try_from(self.jitter.as_nanos()).unwrap_or(u64::MAX);
-        let part = (u128::from(rng.next_u64()) * u128::from(jitter)) >> 64;
-        Some(self.latency + Duration::from_nanos(part as u64))
+        let mut delay = self.latency.slots(from, to, rng);
+        if self.reorder > 0.0 && rng.chance(self.reorder) {
+            delay += Self::HELD_UP.as_millis() as Slot;
+        }
+        let twice = self.duplicate > 0.0 && rng.chance(self.duplicate);
+        let second = twice.then(|| delay + self.latency.slots(from, to, rng));
+        [Some(delay), second]
     }
 }

@@ -1,128 +1,80 @@
-//! The world: nodes, links between them, and the queue of what happens next.
+//! The world: machines, links between them, and what is done to them from outside. Everything here
+//! happens between two slots, one after the other, so it is the same for any number of threads.
+//!
+//! ```text
+//!   World --slot by slot--> Engine --requests--> dials and closed links --> LinkUp, LinkDown
+//!     `-- write, split, kill, restart, inject ...
+//! ```
 
 use core::cmp::Reverse;
 use core::time::Duration;
 use std::collections::{BTreeSet, BinaryHeap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use knhk_mesh_core::config::{Config, Settings};
-use knhk_mesh_core::crdt::{Family, Op};
+use knhk_mesh_core::crdt::Op;
 use knhk_mesh_core::digest::Root;
-use knhk_mesh_core::error::{StoreFault, WriteError};
-use knhk_mesh_core::frame::{Tag, verify};
-use knhk_mesh_core::identity::{AgentNo, Incarnation, Keypair, NodeId, PeerIx, Signer as _};
-use knhk_mesh_core::messages::sink::{OwnRecord, PersistId, WriteId};
-use knhk_mesh_core::messages::{Close, Input, Lane, Message, Persist, Receipt, Sink};
-use knhk_mesh_core::node::{Checked, Node, Restored};
+use knhk_mesh_core::error::WriteError;
+use knhk_mesh_core::identity::{AgentNo, Keypair, NodeId};
+use knhk_mesh_core::messages::sink::WriteId;
+use knhk_mesh_core::messages::{Input, Lane, Receipt};
+use knhk_mesh_core::node::{Node, Restored};
 use knhk_mesh_core::rng::{Rng, mix};
 use knhk_mesh_core::telemetry::Event;
-use knhk_mesh_core::time::{Now, Time, WallMs};
+use knhk_mesh_core::time::{Now, Time};
 
-use crate::network::Network;
+use crate::adversary::{Conduct, Kind};
+pub use crate::engine::host::Change;
+use crate::engine::host::{Host, NEVER};
+use crate::engine::shard::Request;
+use crate::engine::{Engine, QueueKind, Shared, Slot, Tally, Who};
+use crate::network::{Group, Network};
 
-/// A node's place in the world.
+/// A machine's place in the world.
 pub type NodeIx = usize;
 
-/// Wall clock of the world's first moment: 2026-01-01.
-const EPOCH_MS: u64 = 1_767_225_600_000;
+/// Milliseconds until a dial has an answer: three ways of the lan.
+const DIAL: Slot = 3;
 
-/// A world of nodes.
+/// How a world is run; none of it changes what happens, except `wire` in its cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Drive {
+    /// Worker threads, 1-8.
+    pub threads: usize,
+    /// The queue behind it.
+    pub queue: QueueKind,
+    /// Encode and decode every message.
+    pub wire: bool,
+}
+
+impl Default for Drive {
+    /// One thread, the wheel, every message encoded and decoded.
+    fn default() -> Self {
+        Drive { threads: 1, queue: QueueKind::Wheel, wire: true }
+    }
+}
+
+/// A world of nodes that find each other.
 pub struct World {
-    /// What the network does from now on.
-    pub network: Network,
-    hosts: Vec<Host>,
-    /// Who answers to an id.
-    ids: hashbrown::HashMap<NodeId, NodeIx, foldhash::fast::FixedState>,
-    queue: BinaryHeap<Reverse<Due>>,
+    engine: Engine,
+    settings: Arc<Settings>,
     links: BTreeSet<(NodeIx, NodeIx)>,
-    now: Time,
-    sequence: u64,
+    dials: BinaryHeap<Reverse<Dial>>,
+    keys: Vec<[u8; 32]>,
     rng: Rng,
     seed: u64,
-    trace: u64,
-    settings: Arc<Settings>,
+    order: u64,
 }
 
-struct Host {
-    node: Node,
-    key: [u8; 32],
-    /// Its disk: newest record of each slot, and the incarnation.
-    disk: Vec<OwnRecord>,
-    incarnation: Option<Incarnation>,
-    /// Outcomes of its writes.
-    done: Vec<(WriteId, Result<Receipt, WriteError>)>,
-    wake: Time,
-    up: bool,
-    /// Deliveries to an earlier process of it are void.
-    boots: u32,
-    events: Vec<Event>,
-    /// Who stands behind an index: its owner may be out of the directory while the link ends.
-    peers: hashbrown::HashMap<PeerIx, NodeIx, foldhash::fast::FixedState>,
-    /// Milliseconds that its wall clock is ahead of the world's.
-    clock_error: i64,
-    /// Views that changed, if somebody wants to know.
-    changes: Option<Vec<Change>>,
-}
-
-/// A view of which a node said that it may have changed.
-pub type Change = (Family, Vec<u8>);
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
-    at: Time,
-    sequence: u64,
-    what: What,
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    Deliver { from: NodeIx, to: NodeIx, boots: u32, lane: Lane, bytes: bytes::Bytes },
-    LinkUp { a: NodeIx, b: NodeIx },
-    DialFailed { at: NodeIx, node: NodeId },
-    Wake { node: NodeIx, boots: u32 },
-}
-
-enum Effect {
-    Send(Vec<PeerIx>, Lane, bytes::Bytes),
-    Connect(NodeId),
-    Disconnect(PeerIx),
-    Persist(Persist),
-}
-
-#[derive(Default)]
-struct Collect {
-    effects: Vec<Effect>,
-    done: Vec<(WriteId, Result<Receipt, WriteError>)>,
-    events: Vec<Event>,
-    changes: Option<Vec<Change>>,
-}
-
-impl Sink for Collect {
-    fn send(&mut self, to: &[PeerIx], lane: Lane, message: &Message) {
-        self.effects.push(Effect::Send(to.to_vec(), lane, message.encode()));
-    }
-    fn persist(&mut self, batch: Persist) {
-        self.effects.push(Effect::Persist(batch));
-    }
-    fn done(&mut self, id: WriteId, result: Result<Receipt, WriteError>) {
-        self.done.push((id, result));
-    }
-    fn changed(&mut self, family: Family, key: &[u8]) {
-        if let Some(changes) = &mut self.changes {
-            changes.push((family, key.to_vec()));
-        }
-    }
-    fn connect(&mut self, node: NodeId) {
-        self.effects.push(Effect::Connect(node));
-    }
-    fn disconnect(&mut self, peer: PeerIx, _: Close) {
-        self.effects.push(Effect::Disconnect(peer));
-    }
-    fn emit(&mut self, event: Event) {
-        if !matches!(event, Event::Round { .. }) {
-            self.events.push(event);
-        }
-    }
+/// A dial that is answered at `slot`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Dial {
+    slot: Slot,
+    order: u64,
+    from: NodeIx,
+    to: NodeIx,
 }
 
 impl World {
@@ -132,117 +84,148 @@ impl World {
     /// If the configuration is out of range.
     #[must_use]
     pub fn new(n: usize, config: Config, network: Network, seed: u64) -> Self {
+        Self::driven(n, config, network, seed, Drive::default())
+    }
+
+    /// The same, driven in a certain way.
+    ///
+    /// # Panics
+    /// If the configuration is out of range.
+    #[must_use]
+    pub fn driven(n: usize, config: Config, network: Network, seed: u64, drive: Drive) -> Self {
         let settings = Settings::new(config);
         assert!(settings.is_ok(), "the scenario's configuration is in range");
         let Ok(settings) = settings else { unreachable!() };
+        let who = Who::Known { ids: Vec::new(), machines: HashMap::default() };
+        let shared = Shared::new(network, drive.wire, who);
         let mut world = World {
-            network,
-            hosts: Vec::with_capacity(n),
-            ids: hashbrown::HashMap::default(),
-            queue: BinaryHeap::new(),
+            engine: Engine::new(shared, seed, drive.queue, drive.threads),
+            settings,
             links: BTreeSet::new(),
-            now: Time::ZERO,
-            sequence: 0,
+            dials: BinaryHeap::new(),
+            keys: Vec::with_capacity(n),
             rng: Rng::new(seed),
             seed,
-            trace: 0,
-            settings,
+            order: 0,
         };
-        for i in 0..n {
-            world.add_host(i);
-            for _ in 0..i.min(3) {
-                let seed = world.rng.below(i as u32) as usize;
-                world.dial(i, seed);
-            }
+        for shard in &mut world.engine.shards {
+            shard.outcome.keeps_all = true;
+        }
+        for _ in 0..n {
+            world.add();
         }
         world
     }
 
-    fn add_host(&mut self, i: NodeIx) {
+    /// One more machine with a new key; it starts knowing three others.
+    pub fn add(&mut self) -> NodeIx {
+        let i = self.len();
         let mut key = [0; 32];
         for (at, chunk) in key.chunks_mut(8).enumerate() {
             chunk.copy_from_slice(&mix(self.seed ^ ((i as u64) << 8) ^ at as u64).to_le_bytes());
         }
+        self.keys.push(key);
         let restored = Restored { new_key: true, ..Restored::default() };
-        let node = self.make_node(i, &key, &restored);
-        self.ids.insert(node.id(), i);
-        let (disk, done, events) = (Vec::new(), Vec::new(), Vec::new());
-        let (incarnation, wake, up, boots) = (None, Time(u64::MAX), true, 0);
-        let (peers, clock_error, changes) = Default::default();
-        self.hosts.push(Host {
-            node,
-            key,
-            disk,
-            incarnation,
-            done,
-            wake,
-            up,
-            boots,
-            events,
-            peers,
-            clock_error,
-            changes,
-        });
-        self.schedule_wake(i, self.now);
+        let node = self.make_node(i, &restored);
+        if let Who::Known { ids, machines } = &mut self.engine.shared.who {
+            machines.insert(node.id(), i);
+            ids.push(node.id());
+        }
+        self.engine.add(Host::new(node));
+        self.schedule(i);
+        for _ in 0..i.min(3) {
+            let seed = self.rng.below(i as u32) as usize;
+            self.dial(i, seed);
+        }
+        i
     }
 
-    fn make_node(&self, i: NodeIx, key: &[u8; 32], restored: &Restored) -> Node {
+    fn make_node(&self, i: NodeIx, restored: &Restored) -> Node {
         // Each node listens at an address of its own; the world routes by id.
         let mut config = (**self.settings).clone();
+        let latency = &self.engine.shared.network.latency;
+        if latency.regions().len() > 1 {
+            config.region.clone_from(&latency.regions()[latency.region_of(i)]);
+        }
         let port = 10_000 + (i % 50_000) as u16;
-        config.addresses = vec![std::net::SocketAddr::from(([127, 0, 0, 1], port))];
+        config.addresses = vec![SocketAddr::from(([127, 0, 0, 1], port))];
         let settings = Settings::new(config);
         let Ok(settings) = settings else { unreachable!() };
-        let signer = Box::new(Keypair::from_secret(key));
+        let signer = Box::new(Keypair::from_secret(&self.keys[i]));
         let seed = mix(self.seed ^ (i as u64 + 1));
-        Node::new(settings, signer, restored, seed, self.clock_of(i))
+        Node::new(settings, signer, restored, seed, self.clock())
+    }
+
+    /// What the network does from now on.
+    pub const fn network(&mut self) -> &mut Network {
+        &mut self.engine.shared.network
     }
 
     /// Both clocks now.
     #[must_use]
     pub fn clock(&self) -> Now {
-        Now { mono: self.now, wall: WallMs(EPOCH_MS + self.now.0 / 1_000_000) }
+        self.engine.shared.now(self.engine.now, 0)
     }
 
     /// Both clocks now as node `i` reads them.
     #[must_use]
     pub fn clock_of(&self, i: NodeIx) -> Now {
-        let error = self.hosts.get(i).map_or(0, |host| host.clock_error);
-        let Now { mono, wall } = self.clock();
-        Now { mono, wall: WallMs(wall.0.saturating_add_signed(error)) }
+        self.engine.shared.now(self.engine.now, self.engine.host(i).clock_error())
     }
 
     /// From now on the wall clock of node `i` is so many milliseconds ahead; negative: behind.
     pub fn set_clock_error(&mut self, i: NodeIx, ahead_ms: i64) {
-        self.hosts[i].clock_error = ahead_ms;
+        self.engine.host_mut(i).own().clock_error = ahead_ms;
+    }
+
+    /// From now on everything takes node `i` so much longer.
+    pub fn slow_down(&mut self, i: NodeIx, by: Duration) {
+        let by = by.as_millis() as Slot;
+        self.engine.host_mut(i).own().slowness = by;
+        self.engine.shared.slow.insert(i, by);
+        self.engine.shared.any_slow = true;
+    }
+
+    /// From now on node `i` breaks the protocol.
+    pub fn corrupt(&mut self, i: NodeIx, kind: Kind) {
+        self.engine.host_mut(i).own().conduct = Some(Conduct::new(kind));
+        if kind == Kind::TimeShift {
+            self.set_clock_error(i, 3_600_000);
+        }
+    }
+
+    /// Whether node `i` keeps to the protocol.
+    #[must_use]
+    pub fn is_honest(&self, i: NodeIx) -> bool {
+        self.engine.host(i).is_honest()
     }
 
     /// The views of node `i` that changed since the last call; the first call starts the list.
     pub fn take_changes(&mut self, i: NodeIx) -> Vec<Change> {
-        self.hosts[i].changes.replace(Vec::new()).unwrap_or_default()
+        self.engine.host_mut(i).own().changes.replace(Vec::new()).unwrap_or_default()
     }
 
     /// The node at `i`.
     #[must_use]
     pub fn node(&self, i: NodeIx) -> &Node {
-        &self.hosts[i].node
+        &self.engine.host(i).node
     }
 
     /// The node at `i`, to take its root or status.
     pub fn node_mut(&mut self, i: NodeIx) -> &mut Node {
-        &mut self.hosts[i].node
+        &mut self.engine.host_mut(i).node
     }
 
     /// What node `i` told, rounds left out.
     #[must_use]
     pub fn events(&self, i: NodeIx) -> &[Event] {
-        &self.hosts[i].events
+        self.engine.host(i).own.as_ref().map_or(&[], |own| &own.events)
     }
 
     /// Whether node `i` runs.
     #[must_use]
     pub fn is_up(&self, i: NodeIx) -> bool {
-        self.hosts[i].up
+        self.engine.host(i).up
     }
 
     /// The links that stand, each with the smaller end first.
@@ -253,65 +236,90 @@ impl World {
     /// Nodes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.hosts.len()
+        self.engine.len()
     }
 
     /// No nodes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.hosts.is_empty()
+        self.len() == 0
     }
 
     /// A number that depends on everything that happened: equal runs have equal traces.
     #[must_use]
-    pub const fn trace(&self) -> u64 {
-        self.trace
+    pub fn trace(&self) -> u64 {
+        self.engine.trace()
+    }
+
+    /// What happened so far, in figures.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.engine.tally()
+    }
+
+    /// Events that wait in the queues.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.engine.shards.iter().map(|shard| shard.queue.len()).sum()
     }
 
     /// Node `i` writes; the outcome is taken with [`World::outcome`].
     pub fn write(&mut self, i: NodeIx, op: &Op) -> WriteId {
-        self.sequence += 1;
-        let id = WriteId(self.sequence);
-        self.handle(i, |_| Some(Input::Write(id, AgentNo(0), op)));
+        self.order += 1;
+        let id = WriteId(self.order);
+        self.handle(i, Input::Write(id, AgentNo(0), op));
         id
     }
 
     /// Node `i` leaves the mesh; its process goes on.
     pub fn leave(&mut self, i: NodeIx) {
-        self.handle(i, |_| Some(Input::Leave));
+        self.handle(i, Input::Leave);
     }
 
     /// What became of a write, once it is known.
     #[must_use]
     pub fn outcome(&self, i: NodeIx, id: WriteId) -> Option<&Result<Receipt, WriteError>> {
-        self.hosts[i].done.iter().find(|(done, _)| *done == id).map(|(_, result)| result)
+        let done = &self.engine.host(i).own.as_ref()?.done;
+        done.iter().find(|(done, _)| *done == id).map(|(_, result)| result)
     }
 
-    /// A link between two nodes, if the network allows it.
+    /// Every write of node `i` that ended, with what became of it.
+    #[must_use]
+    pub fn outcomes(&self, i: NodeIx) -> &[(WriteId, Result<Receipt, WriteError>)] {
+        self.engine.host(i).own.as_ref().map_or(&[], |own| &own.done)
+    }
+
+    /// Node `a` dials node `b`; the network decides whether a link comes of it.
     pub fn dial(&mut self, a: NodeIx, b: NodeIx) {
-        let node = self.hosts[b].node.id();
-        let (reachable, delay) = (self.network.connects(a, b), self.network.latency * 3);
-        let what = if reachable && self.hosts[b].up && a != b {
-            What::LinkUp { a, b }
-        } else {
-            What::DialFailed { at: a, node }
-        };
-        self.push(self.now + delay, what);
+        self.order += 1;
+        let slot = self.engine.now + DIAL;
+        self.dials.push(Reverse(Dial { slot, order: self.order, from: a, to: b }));
     }
 
     /// Cuts the world: links across the cut end on both sides.
     pub fn split(&mut self, at: NodeIx) {
-        self.network.split_at = Some(at);
+        self.network().split(at);
+        self.end_cut_links();
+    }
+
+    /// Ends the links that the network does not carry any more, both ends at once.
+    pub fn end_cut_links(&mut self) {
+        let network = &self.engine.shared.network;
         let cut: Vec<_> =
-            self.links.iter().filter(|(a, b)| (*a < at) != (*b < at)).copied().collect();
+            self.links.iter().filter(|(a, b)| !network.connects(*a, *b)).copied().collect();
         for (a, b) in cut {
             self.unlink(a, b);
         }
     }
 
-    /// Mends the cut; each node of the smaller world dials one of the other.
+    /// Mends every cut; after a split the first `dials` nodes dial one of the other side.
     pub fn heal(&mut self, dials: usize) {
-        let Some(at) = self.network.split_at.take() else { return };
+        let cuts = core::mem::take(&mut self.network().cuts);
+        let at = cuts.iter().find_map(|cut| match cut.from {
+            Group::Range(0, at) if at < self.len() => Some(at),
+            _ => None,
+        });
+        let Some(at) = at else { return };
         for i in 0..dials.min(at) {
             let other = at + self.rng.below((self.len() - at) as u32) as usize;
             self.dial(i, other);
@@ -320,8 +328,10 @@ impl World {
 
     /// Kills the process of node `i`.
     pub fn kill(&mut self, i: NodeIx) {
-        self.hosts[i].up = false;
-        self.hosts[i].boots += 1;
+        let host = self.engine.host_mut(i);
+        host.up = false;
+        host.boots = host.boots.wrapping_add(1);
+        self.engine.shared.boots[i] = self.engine.host(i).boots;
         let cut: Vec<_> = self.links.iter().filter(|(a, b)| *a == i || *b == i).copied().collect();
         for (a, b) in cut {
             self.unlink(a, b);
@@ -330,21 +340,21 @@ impl World {
 
     /// Starts node `i` again, with its disk or without.
     pub fn restart(&mut self, i: NodeIx, with_disk: bool, seeds: &[NodeIx]) {
+        let own = self.engine.host_mut(i).own();
         if !with_disk {
-            self.hosts[i].disk.clear();
-            self.hosts[i].incarnation = None;
+            own.disk.clear();
+            own.incarnation = None;
         }
+        own.peers.clear();
         let restored = Restored {
-            incarnation: self.hosts[i].incarnation,
-            records: self.hosts[i].disk.iter().map(|r| r.bytes.clone()).collect(),
+            incarnation: own.incarnation,
+            records: own.disk.iter().map(|r| r.bytes.clone()).collect(),
             new_key: false,
         };
-        let key = self.hosts[i].key;
-        let node = self.make_node(i, &key, &restored);
-        let host = &mut self.hosts[i];
-        (host.node, host.up, host.wake) = (node, true, Time(u64::MAX));
-        host.peers.clear();
-        self.schedule_wake(i, self.now);
+        let node = self.make_node(i, &restored);
+        let host = self.engine.host_mut(i);
+        (host.node, host.up, host.wake) = (node, true, NEVER);
+        self.schedule(i);
         seeds.iter().for_each(|&seed| self.dial(i, seed));
     }
 
@@ -352,196 +362,131 @@ impl World {
     pub fn unlink(&mut self, a: NodeIx, b: NodeIx) {
         self.links.remove(&(a.min(b), a.max(b)));
         for (me, other) in [(a, b), (b, a)] {
-            let other = self.hosts[other].node.id();
-            if self.hosts[me].up {
-                self.handle(me, |node| node.peer(&other).map(Input::LinkDown));
+            let other = self.engine.host(other).node.id();
+            if self.engine.host(me).up
+                && let Some(peer) = self.engine.host(me).node.peer(&other)
+            {
+                self.handle(me, Input::LinkDown(peer));
             }
         }
     }
 
-    fn push(&mut self, at: Time, what: What) {
-        self.sequence += 1;
-        self.queue.push(Reverse(Due { at, sequence: self.sequence, what }));
-    }
-
-    fn schedule_wake(&mut self, i: NodeIx, at: Time) {
-        let at = at.max(self.now);
-        if at < self.hosts[i].wake {
-            self.hosts[i].wake = at;
-            let boots = self.hosts[i].boots;
-            self.push(at, What::Wake { node: i, boots });
-        }
+    fn schedule(&mut self, i: NodeIx) {
+        let now = self.engine.now;
+        let (shard, local, shared) = self.engine.place(i);
+        shard.schedule(now, local, shared);
     }
 
     /// Runs for `span` of virtual time.
     pub fn run_for(&mut self, span: Duration) {
-        self.run_until(self.now + span, |_| false);
+        self.run_until(self.now() + span, |_| false);
     }
 
-    /// Runs until `done` says so after some event, or until `deadline`; whether it was `done`.
+    /// Runs until `done` says so after some slot, or until `deadline`; whether it was `done`.
     pub fn run_until(&mut self, deadline: Time, mut done: impl FnMut(&mut World) -> bool) -> bool {
-        while let Some(Reverse(due)) = self.queue.peek() {
-            if due.at > deadline {
-                break;
-            }
-            let Some(Reverse(Due { at, what, .. })) = self.queue.pop() else { break };
-            self.now = at;
-            self.step(what);
+        let last = deadline.0 / 1_000_000;
+        while let Some(slot) = self.next_slot().filter(|&slot| slot <= last) {
+            self.step(slot);
             if done(self) {
                 return true;
             }
         }
-        self.now = self.now.max(deadline);
+        self.engine.now = self.engine.now.max(last);
         false
+    }
+
+    fn next_slot(&self) -> Option<Slot> {
+        let dial = self.dials.peek().map(|Reverse(dial)| dial.slot);
+        [dial, self.engine.next()].into_iter().flatten().min()
+    }
+
+    fn step(&mut self, slot: Slot) {
+        self.engine.now = slot;
+        while let Some(Reverse(dial)) = self.dials.peek().copied()
+            && dial.slot <= slot
+        {
+            self.dials.pop();
+            self.answer(dial);
+        }
+        self.engine.step(slot);
+        self.grant_requests();
+    }
+
+    /// What nodes asked for in the last slot or call; granting may lead to more.
+    fn grant_requests(&mut self) {
+        loop {
+            let requests = self.engine.take_requests();
+            if requests.is_empty() {
+                return;
+            }
+            for request in requests {
+                match request {
+                    Request::Connect { from, to } => self.dial(from, to),
+                    Request::Close { a, b } => self.unlink(a, b),
+                }
+            }
+        }
     }
 
     /// Virtual time since the start.
     #[must_use]
     pub const fn now(&self) -> Time {
-        self.now
+        Time::from_ms(self.engine.now)
     }
 
-    fn step(&mut self, what: What) {
-        self.trace = mix(self.trace ^ self.now.0);
-        match what {
-            What::Deliver { from, to, boots, lane, bytes } => {
-                if self.hosts[to].up && self.hosts[to].boots == boots {
-                    self.trace = mix(self.trace ^ ((from as u64) << 32 | to as u64));
-                    self.deliver(from, to, lane, &bytes);
-                }
-            }
-            What::LinkUp { a, b } => self.link_up(a, b),
-            What::DialFailed { at, node } => self.handle(at, |_| Some(Input::DialFailed(node))),
-            What::Wake { node, boots } => {
-                let host = &mut self.hosts[node];
-                if host.boots == boots && host.up {
-                    host.wake = Time(u64::MAX);
-                    self.handle(node, |_| Some(Input::Timeout));
-                }
-            }
-        }
-    }
-
-    fn link_up(&mut self, a: NodeIx, b: NodeIx) {
-        let both = self.hosts[a].up && self.hosts[b].up && self.network.connects(a, b);
-        let ids = [self.hosts[a].node.id(), self.hosts[b].node.id()];
-        if !both {
-            self.handle(a, |_| Some(Input::DialFailed(ids[1])));
-            return;
-        }
-        self.links.insert((a.min(b), a.max(b)));
-        self.handle(a, |_| Some(Input::LinkUp { node: ids[1], chosen: true }));
-        self.handle(b, |_| Some(Input::LinkUp { node: ids[0], chosen: false }));
-    }
-
-    fn deliver(&mut self, from: NodeIx, to: NodeIx, lane: Lane, bytes: &bytes::Bytes) {
-        let id = self.hosts[from].node.id();
-        let Some(via) = self.hosts[to].node.peer(&id) else { return };
-        if Tag::of(bytes).is_none() {
-            match Message::decode(bytes) {
-                Ok(message) => self.handle(to, |_| Some(Input::Control(via, &message))),
-                Err(why) => self.handle(to, |_| Some(Input::Refused(via, why))),
+    fn answer(&mut self, Dial { from, to, .. }: Dial) {
+        let both = from != to && self.is_up(from) && self.is_up(to);
+        let ids = [from, to].map(|i| self.engine.host(i).node.id());
+        if !both || !self.engine.shared.network.connects(from, to) {
+            if self.is_up(from) {
+                self.handle(from, Input::DialFailed(ids[1]));
             }
             return;
         }
-        match self.hosts[to].node.check(self.clock_of(to), via, bytes) {
-            Checked::Duplicate => self.handle(to, |_| Some(Input::Duplicate(via, lane, bytes))),
-            Checked::Refused(why) => self.handle(to, |_| Some(Input::Refused(via, why))),
-            Checked::Verify(job) => match verify(*job) {
-                Ok(v) => self.handle(to, |_| Some(Input::Verified(via, lane, &v))),
-                Err(why) => self.handle(to, |_| Some(Input::Refused(via, why))),
-            },
-        }
+        self.links.insert((from.min(to), from.max(to)));
+        self.handle(from, Input::LinkUp { node: ids[1], chosen: true });
+        self.handle(to, Input::LinkUp { node: ids[0], chosen: false });
     }
 
     /// Gives node `to` bytes as if they came from `from` on `lane`, at once.
     pub fn inject(&mut self, from: NodeIx, to: NodeIx, lane: Lane, bytes: &bytes::Bytes) {
-        self.deliver(from, to, lane, bytes);
-    }
-
-    fn handle<'a>(&mut self, i: NodeIx, input: impl FnOnce(&Node) -> Option<Input<'a>>) {
-        let now = self.clock_of(i);
-        let host = &mut self.hosts[i];
-        let mut sink = Collect { changes: host.changes.take(), ..Collect::default() };
-        if let Some(input) = input(&host.node) {
-            host.node.handle(now, input, &mut sink);
-        }
-        let Collect { effects, done, events, changes } = sink;
-        host.changes = changes;
-        host.done.extend(done);
-        host.events.extend(events);
-        for effect in effects {
-            self.apply(i, effect);
-        }
-        let next = self.hosts[i].node.next_timeout();
-        self.schedule_wake(i, next);
-    }
-
-    fn apply(&mut self, i: NodeIx, effect: Effect) {
-        match effect {
-            Effect::Send(to, lane, bytes) => {
-                let silent = i + self.network.silent >= self.hosts.len();
-                for peer in to.into_iter().filter(|_| !silent) {
-                    self.send(i, peer, lane, &bytes);
-                }
+        let id = self.engine.host(from).node.id();
+        let Some(via) = self.engine.host(to).node.peer(&id) else { return };
+        if knhk_mesh_core::frame::Tag::of(bytes).is_none() {
+            match knhk_mesh_core::messages::Message::decode(bytes) {
+                Ok(message) => self.handle(to, Input::Control(via, &message)),
+                Err(why) => self.handle(to, Input::Refused(via, why)),
             }
-            Effect::Connect(node) => {
-                if let Some(&other) = self.ids.get(&node) {
-                    self.dial(i, other);
-                }
-            }
-            Effect::Disconnect(peer) => {
-                if let Some(other) = self.behind(i, peer) {
-                    self.unlink(i, other);
-                }
-            }
-            Effect::Persist(batch) => self.persist(i, batch),
-        }
-    }
-
-    /// Who stands behind an index of node `i`.
-    fn behind(&mut self, i: NodeIx, peer: PeerIx) -> Option<NodeIx> {
-        let host = &mut self.hosts[i];
-        if let Some(view) = host.node.registry().get(peer)
-            && let Some(&other) = self.ids.get(&view.id)
-        {
-            host.peers.insert(peer, other);
-        }
-        host.peers.get(&peer).copied()
-    }
-
-    fn send(&mut self, from: NodeIx, to: PeerIx, lane: Lane, bytes: &bytes::Bytes) {
-        let Some(to) = self.behind(from, to) else { return };
-        if !self.links.contains(&(from.min(to), from.max(to))) {
             return;
         }
-        if let Some(delay) = self.network.deliver(from, to, &mut self.rng) {
-            let (boots, bytes) = (self.hosts[to].boots, bytes.clone());
-            self.push(self.now + delay, What::Deliver { from, to, boots, lane, bytes });
-        }
+        let now = self.engine.now;
+        let (shard, local, shared) = self.engine.place(to);
+        shard.signed(now, local, via, lane, bytes, shared);
+        self.after_call(to);
     }
 
-    fn persist(&mut self, i: NodeIx, batch: Persist) {
-        let host = &mut self.hosts[i];
-        host.incarnation = Some(batch.incarnation);
-        for record in batch.records {
-            host.disk.retain(|old| old.slot != record.slot);
-            host.disk.push(record);
-        }
-        let id: PersistId = batch.id;
-        let stored: Result<(), StoreFault> = Ok(());
-        self.handle(i, |_| Some(Input::Persisted(id, stored)));
+    fn handle(&mut self, i: NodeIx, input: Input<'_>) {
+        let now = self.engine.now;
+        let (shard, local, shared) = self.engine.place(i);
+        shard.call(now, local, shared, input);
+        self.after_call(i);
+    }
+
+    fn after_call(&mut self, i: NodeIx) {
+        self.schedule(i);
+        self.engine.carry_mail();
+        self.grant_requests();
     }
 
     /// Roots of the nodes `which`.
     pub fn roots(&mut self, which: impl IntoIterator<Item = NodeIx>) -> Vec<Root> {
-        which.into_iter().map(|i| self.hosts[i].node.root()).collect()
+        which.into_iter().map(|i| self.engine.host_mut(i).node.root()).collect()
     }
 
-    /// Whether all nodes that are up and answer have one root.
+    /// Whether all honest nodes that are up have one root.
     pub fn agrees(&mut self) -> bool {
-        let honest = self.hosts.len() - self.network.silent;
-        let up: Vec<NodeIx> = (0..honest).filter(|&i| self.hosts[i].up).collect();
+        let up: Vec<NodeIx> =
+            (0..self.len()).filter(|&i| self.is_up(i) && self.is_honest(i)).collect();
         let roots = self.roots(up);
         roots.windows(2).all(|pair| pair[0] == pair[1])
     }
@@ -549,12 +494,12 @@ impl World {
     /// The id of node `i`.
     #[must_use]
     pub fn id(&self, i: NodeIx) -> NodeId {
-        Keypair::from_secret(&self.hosts[i].key).node_id()
+        self.engine.host(i).node.id()
     }
 
     /// The secret of node `i`, for tests that play its evil twin.
     #[must_use]
     pub fn secret(&self, i: NodeIx) -> [u8; 32] {
-        self.hosts[i].key
+        self.keys[i]
     }
 }

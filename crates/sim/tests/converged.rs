@@ -65,7 +65,7 @@ fn the_lag_of_a_peer_that_stays_behind_grows() {
             (Class::Cell, true, world.roots([1])[0], world.clock().wall);
         Message::Digest(Digest { class, reply, root, count: 4, wall }).encode()
     };
-    world.network.loss = 1.0;
+    world.network().loss = 1.0;
     world.write(0, &set("k", "v"));
     let mut last = Duration::ZERO;
     for _ in 0..20 {
@@ -77,7 +77,7 @@ fn the_lag_of_a_peer_that_stays_behind_grows() {
         last = status.lag;
     }
     assert!(last >= seconds(1));
-    world.network.loss = 0.0;
+    world.network().loss = 0.0;
     agree_within(&mut world, seconds(3));
     world.run_for(seconds(1));
     assert_eq!(status(&mut world, 0).lag, Duration::ZERO);

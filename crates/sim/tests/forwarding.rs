@@ -40,7 +40,7 @@ fn crosses_three_nodes(overwritten: bool) {
     // A is gone before B and C meet.
     world.run_for(seconds(5));
     world.kill(0);
-    world.network.split_at = None;
+    world.heal(0);
     world.dial(1, 2);
     agree_within(&mut world, seconds(5));
 

@@ -10,6 +10,7 @@ use knhk_mesh_core::messages::{Lane, Message};
 use knhk_mesh_core::node::Phase;
 use knhk_mesh_core::rng::Rng;
 use knhk_mesh_core::telemetry::Event;
+use knhk_mesh_sim::adversary::Kind;
 use knhk_mesh_sim::{Network, World};
 
 fn phase(world: &mut World, i: usize) -> Phase {
@@ -97,13 +98,13 @@ fn without_peers_it_waits_for_ever() {
     world.write(0, &incr("n", 3));
     world.run_for(seconds(1));
     world.kill(0);
-    world.network.split_at = Some(1);
+    world.network().split(1);
     world.restart(0, false, &[1, 2]);
     let write = world.write(0, &incr("n", 1));
     world.run_for(seconds(3_600));
     assert_eq!(phase(&mut world, 0), Phase::Recovering);
     assert!(world.outcome(0, write).is_none());
-    world.network.split_at = None;
+    world.heal(0);
     world.dial(0, 1);
     world.run_for(seconds(8));
     assert!(world.outcome(0, write).unwrap().is_ok());
@@ -116,7 +117,9 @@ fn peers_that_never_answer_or_announce_too_much_delay_nothing() {
     world.write(0, &incr("n", 3));
     world.run_for(seconds(1));
     world.kill(0);
-    world.network.silent = 2;
+    for silent in [5, 6] {
+        world.corrupt(silent, Kind::Silent);
+    }
     world.restart(0, false, &[5, 6, 4, 1, 2, 3]);
     world.write(0, &incr("n", 1));
     world.run_for(ms(4));
@@ -135,9 +138,9 @@ fn what_was_announced_and_did_not_come_is_asked_for_again() {
     world.kill(0);
     world.restart(0, false, &[1]);
     world.run_for(ms(3));
-    world.network.loss = 1.0;
+    world.network().loss = 1.0;
     world.run_for(seconds(2));
-    world.network.loss = 0.0;
+    world.network().loss = 0.0;
     world.write(0, &incr("n", 1));
     world.run_for(seconds(12));
     assert_eq!(phase(&mut world, 0), Phase::Ready);

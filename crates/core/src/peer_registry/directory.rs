@@ -84,6 +84,12 @@ impl Directory {
         self.members.is_empty()
     }
 
+    /// The id of the member at `index`, in the order of registration.
+    #[must_use]
+    pub fn id_at(&self, index: usize) -> Option<NodeId> {
+        self.slots.get(index)?.row.as_ref().map(|row| row.id)
+    }
+
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
     }

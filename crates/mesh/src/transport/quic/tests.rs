@@ -144,7 +144,7 @@ async fn a_reset_stream_is_forgotten_and_an_open_one_delays_no_other() {
     stream_of(&connection, &whole()).await;
     assert!(matches!(next(&mut events).await, Event::Batch { .. }));
     assert_eq!(link.ended(), None);
-    assert_eq!(link.stats().messages_in, 2);
+    assert_eq!(link.traffic().messages_in, 2);
 }
 
 #[tokio::test]

@@ -1,0 +1,331 @@
+//! One part of the world: every eighth machine, their queue, and what they send in a slot.
+//!
+//! ```text
+//!   queue --event--> Node --effects--> Network: when --> outbox, by shard of the receiver
+//! ```
+//!
+//! Shards share nothing while a slot runs, so it does not matter how many threads run them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use knhk_mesh_core::error::StoreFault;
+use knhk_mesh_core::identity::PeerIx;
+use knhk_mesh_core::messages::{Input, Lane, Message, Persist};
+use knhk_mesh_core::node::Checked;
+use knhk_mesh_core::rng::{Rng, mix};
+use knhk_mesh_core::time::Time;
+
+use super::event::{Body, Content, Event, Slot};
+use super::host::{Host, NEVER, Outcome};
+use super::queue::{Queue, QueueKind};
+use super::{SHARDS, Shared};
+
+/// Nanoseconds of a slot.
+const SLOT_NS: u64 = 1_000_000;
+/// A message that would wait longer for its uplink is dropped, in microseconds.
+const MAX_BACKLOG_US: u64 = 1_000_000;
+
+/// Totals of what a shard did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Timers and deliveries handled.
+    pub events: u64,
+    /// Messages sent, one for each receiver.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Payload records received, duplicates included.
+    pub copies: u64,
+    /// Messages that a full uplink dropped.
+    pub congested: u64,
+    /// Honest machines that know what the run watches.
+    pub informed: u64,
+}
+
+/// What a shard asks of the world between two slots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Request {
+    Connect { from: usize, to: usize },
+    Close { a: usize, b: usize },
+}
+
+pub(crate) struct Shard {
+    number: usize,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) queue: Queue,
+    /// What is sent in this slot, by shard of the receiver.
+    pub(crate) outbox: Vec<Vec<(Slot, Event)>>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) outcome: Outcome,
+    /// All prunes are one: a flood is answered by twenty of them a node.
+    prune: Arc<Body>,
+    rng: Rng,
+    pub(crate) trace: u64,
+    pub(crate) tally: Tally,
+}
+
+impl Shard {
+    pub(crate) fn new(number: usize, seed: u64, queue: QueueKind) -> Self {
+        Shard {
+            number,
+            hosts: Vec::new(),
+            queue: Queue::new(queue),
+            outbox: (0..SHARDS).map(|_| Vec::new()).collect(),
+            requests: Vec::new(),
+            outcome: Outcome::default(),
+            prune: Arc::new(Body::new(Lane::Control, Message::Prune, false)),
+            rng: Rng::new(mix(seed ^ (number as u64) << 48)),
+            trace: number as u64,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Runs everything that happens in `slot`.
+    pub(crate) fn step(&mut self, slot: Slot, shared: &Shared) {
+        if self.queue.next() != Some(slot) {
+            return;
+        }
+        loop {
+            let mut events = self.queue.take(slot);
+            if events.is_empty() {
+                return;
+            }
+            for event in events.drain(..) {
+                self.happen(slot, event, shared);
+            }
+            self.queue.recycle(events);
+        }
+    }
+
+    fn happen(&mut self, slot: Slot, event: Event, shared: &Shared) {
+        let local = event.to() / SHARDS;
+        let host = &mut self.hosts[local];
+        if !host.up || host.boots != event.boots() {
+            return;
+        }
+        let print = event.print();
+        let from = event.from();
+        if let Some(body) = event.into_body() {
+            self.deliver(slot, local, from, &body, shared);
+        } else {
+            if host.wake != slot {
+                return;
+            }
+            host.wake = NEVER;
+            self.call(slot, local, shared, Input::Timeout);
+            self.schedule(slot + 1, local, shared);
+        }
+        self.tally.events += 1;
+        self.trace = mix(self.trace ^ slot ^ print);
+    }
+
+    fn deliver(&mut self, slot: Slot, local: usize, from: usize, body: &Body, shared: &Shared) {
+        let Some(via) = shared.peer(&self.hosts[local].node, from) else { return };
+        if !self.hosts[local].node.has_link(via) {
+            return;
+        }
+        match &body.content {
+            Content::Signed(bytes) => {
+                self.tally.copies += u64::from(body.records);
+                self.signed(slot, local, via, body.lane, bytes, shared);
+            }
+            Content::Control(message) => {
+                self.call(slot, local, shared, Input::Control(via, message));
+            }
+            Content::Encoded(bytes) => match Message::decode(bytes) {
+                Ok(message) => self.call(slot, local, shared, Input::Control(via, &message)),
+                Err(why) => self.call(slot, local, shared, Input::Refused(via, why)),
+            },
+        }
+        self.schedule(slot, local, shared);
+    }
+
+    /// Gives machine `local` signed bytes as if they had just come over the link `via`.
+    pub(crate) fn signed(
+        &mut self,
+        slot: Slot,
+        local: usize,
+        via: PeerIx,
+        lane: Lane,
+        bytes: &Bytes,
+        shared: &Shared,
+    ) {
+        let host = &mut self.hosts[local];
+        let now = shared.now(slot, host.clock_error());
+        match host.node.check(now, via, bytes) {
+            Checked::Duplicate => {
+                host.node.handle(now, Input::Duplicate(via, lane, bytes), &mut self.outcome);
+            }
+            Checked::Refused(why) => {
+                host.node.handle(now, Input::Refused(via, why), &mut self.outcome);
+            }
+            Checked::Verify(job) => {
+                let verdict = shared.verdicts.of(bytes, *job);
+                let input = match &*verdict {
+                    Ok(verified) => Input::Verified(via, lane, verified),
+                    Err(why) => Input::Refused(via, *why),
+                };
+                host.node.handle(now, input, &mut self.outcome);
+            }
+        }
+        self.settle(slot, local, shared);
+    }
+
+    /// Gives machine `local` an input and carries out what comes of it, timers excepted.
+    pub(crate) fn call(&mut self, slot: Slot, local: usize, shared: &Shared, input: Input<'_>) {
+        let host = &mut self.hosts[local];
+        let now = shared.now(slot, host.clock_error());
+        host.node.handle(now, input, &mut self.outcome);
+        self.settle(slot, local, shared);
+    }
+
+    /// Sets the timer of a machine to what its process wants now, not before `earliest`.
+    pub(crate) fn schedule(&mut self, earliest: Slot, local: usize, shared: &Shared) {
+        let host = &mut self.hosts[local];
+        let Time(next) = host.node.next_timeout();
+        if next == u64::MAX {
+            return;
+        }
+        let late =
+            if shared.any_slow { host.own.as_ref().map_or(0, |own| own.slowness) } else { 0 };
+        let slot = next.div_ceil(SLOT_NS).saturating_add(late).max(earliest);
+        if slot < host.wake {
+            host.wake = slot;
+            self.queue.push(slot, Event::timer(local * SHARDS + self.number, host.boots));
+        }
+    }
+
+    /// Carries out what a call left in `outcome`.
+    fn settle(&mut self, slot: Slot, local: usize, shared: &Shared) {
+        if self.outcome.informed {
+            self.outcome.informed = false;
+            let host = &mut self.hosts[local];
+            if host.informed == NEVER && host.is_honest() {
+                host.informed = slot;
+                self.tally.informed += 1;
+            }
+        }
+        if !self.outcome.sends.is_empty() {
+            self.send_all(slot, local, shared);
+        }
+        self.pass_on_rare(slot, local, shared);
+        while !self.outcome.persists.is_empty() {
+            let batch = self.outcome.persists.remove(0);
+            self.persist(slot, local, batch, shared);
+        }
+    }
+
+    /// Everything but sends and disk, which most calls do not have.
+    fn pass_on_rare(&mut self, slot: Slot, local: usize, shared: &Shared) {
+        let from = local * SHARDS + self.number;
+        let Shard { hosts, outcome, requests, .. } = self;
+        let host = &mut hosts[local];
+        if !outcome.done.is_empty() {
+            host.own().done.append(&mut outcome.done);
+        }
+        if !outcome.events.is_empty() {
+            host.own().events.append(&mut outcome.events);
+        }
+        if !outcome.changes.is_empty() {
+            let changes = host.own.as_mut().and_then(|own| own.changes.as_mut());
+            match changes {
+                Some(changes) => changes.append(&mut outcome.changes),
+                None => outcome.changes.clear(),
+            }
+        }
+        for node in outcome.connects.drain(..) {
+            match shared.index_of(&node) {
+                Some(to) => requests.push(Request::Connect { from, to }),
+                None => debug_assert!(false, "a node dials members of its world at {slot}"),
+            }
+        }
+        for peer in outcome.closes.drain(..) {
+            if let Some(b) = shared.behind(host, peer) {
+                requests.push(Request::Close { a: from, b });
+            }
+        }
+    }
+
+    fn persist(&mut self, slot: Slot, local: usize, batch: Persist, shared: &Shared) {
+        let own = self.hosts[local].own();
+        own.incarnation = Some(batch.incarnation);
+        for record in batch.records {
+            own.disk.retain(|old| old.slot != record.slot);
+            own.disk.push(record);
+        }
+        let stored: Result<(), StoreFault> = Ok(());
+        self.call(slot, local, shared, Input::Persisted(batch.id, stored));
+    }
+
+    fn send_all(&mut self, slot: Slot, local: usize, shared: &Shared) {
+        let mut sends = core::mem::take(&mut self.outcome.sends);
+        let mut to = core::mem::take(&mut self.outcome.to);
+        let mut first = 0;
+        for (count, lane, message) in sends.drain(..) {
+            let receivers = first..first + count;
+            first += count;
+            let conduct = self.hosts[local].own.as_mut().and_then(|own| own.conduct.as_mut());
+            match conduct {
+                None => self.send(slot, local, &to[receivers], lane, message, shared),
+                Some(conduct) => {
+                    let sending = (to[receivers].to_vec(), lane, message);
+                    for (to, lane, message) in conduct.bend(sending, &mut self.rng) {
+                        self.send(slot, local, &to, lane, message, shared);
+                    }
+                }
+            }
+        }
+        to.clear();
+        (self.outcome.sends, self.outcome.to) = (sends, to);
+    }
+
+    /// Sends a message of machine `local` to some of its peers.
+    pub(crate) fn send(
+        &mut self,
+        slot: Slot,
+        local: usize,
+        to: &[PeerIx],
+        lane: Lane,
+        message: Message,
+        shared: &Shared,
+    ) {
+        let from = local * SHARDS + self.number;
+        let body = match message {
+            Message::Prune if !shared.wire => Arc::clone(&self.prune),
+            message => Arc::new(Body::new(lane, message, shared.wire)),
+        };
+        let mut crowded = Vec::new();
+        for &peer in to {
+            let Some(to) = shared.behind(&mut self.hosts[local], peer) else { continue };
+            let Some(wait) = self.uplink(slot, local, body.len, shared) else {
+                crowded.push(peer);
+                continue;
+            };
+            self.tally.messages += 1;
+            self.tally.bytes += u64::from(body.len);
+            let slow = wait + shared.slowness(from) + shared.slowness(to);
+            for delay in shared.network.fate(from, to, &mut self.rng).into_iter().flatten() {
+                let event = Event::delivery(from, to, shared.boots[to], Arc::clone(&body));
+                self.outbox[to % SHARDS].push((slot + delay + slow, event));
+            }
+        }
+        for peer in crowded {
+            self.tally.congested += 1;
+            self.call(slot, local, shared, Input::Congested(peer, lane));
+        }
+    }
+
+    /// How many slots a message waits for the uplink; `None` if that is too long.
+    fn uplink(&mut self, slot: Slot, local: usize, len: u32, shared: &Shared) -> Option<Slot> {
+        let Some(bandwidth) = shared.network.bandwidth else { return Some(0) };
+        let own = self.hosts[local].own();
+        let now = slot * 1_000;
+        let backlog = own.uplink_busy.saturating_sub(now);
+        if backlog > MAX_BACKLOG_US {
+            return None;
+        }
+        own.uplink_busy = now + backlog + u64::from(len) * 1_000_000 / bandwidth.max(1);
+        Some(backlog / 1_000)
+    }
+}
