@@ -21,6 +21,8 @@ pub(crate) enum Command {
     ///
     /// Without --updates the swarm stays up until Ctrl-C or the end of --for.
     Dev(Dev),
+    /// Check a configuration, show where its values come from, print its schema
+    Config(crate::config::Config),
 }
 
 /// What carries the links.

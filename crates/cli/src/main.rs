@@ -2,13 +2,15 @@
 //! what fails says what it was and what helps, as JSON when the output is JSON.
 //!
 //! ```text
-//!   args ─> dev ─┬─ swarm    starts and stops the nodes
-//!                ├─ measure  makes updates, watches them arrive
-//!                └─ report   prints
+//!   args ─┬─> dev ─┬─ swarm    starts and stops the nodes
+//!         │        ├─ measure  makes updates, watches them arrive
+//!         │        └─ report   prints
+//!         └─> config           checks, shows and describes configurations
 //! ```
 #![forbid(unsafe_code)]
 
 mod args;
+mod config;
 mod dev;
 mod failure;
 mod process;
@@ -26,9 +28,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Command::Dev(dev) = cli.command;
-    let output = dev.output;
-    match run(dev) {
+    let (output, result) = match cli.command {
+        Command::Dev(dev) => (dev.output, run(dev)),
+        Command::Config(config) => (config.output, config::run(&config)),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(output == Output::Json);

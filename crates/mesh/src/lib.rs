@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod config_file;
 pub mod error;
 pub mod key_file;
 mod mesh;

@@ -94,6 +94,10 @@ impl Mesh {
             admission: config.admission.clone(),
             bind: options.bind,
             insecure: options.insecure,
+            compression: options.compression,
+            rotate_every: options.rotate_every,
+            aes_256_only: options.aes_256_only,
+            rate_limit_per_peer: options.rate_limit_per_peer,
             max_links: config.max_links,
             ..Settings::new(Arc::clone(&keypair), mesh, options.profile)
         };

@@ -12,6 +12,7 @@ use knhk_mesh_core::identity::NodeId;
 use knhk_mesh_core::messages::{Close, Lane};
 use tokio::time::Instant;
 
+use super::intake::Intake;
 use super::outbox::{Outbox, SendError};
 use super::{Down, memory, quic, tcp};
 
@@ -90,6 +91,7 @@ struct Inner {
     since: Instant,
     outbox: Outbox,
     totals: Totals,
+    intake: Intake,
     ended: OnceLock<Down>,
     wire: Wire,
 }
@@ -110,9 +112,16 @@ impl Link {
             since: Instant::now(),
             outbox: Outbox::new(),
             totals: Totals::default(),
+            intake: Intake::default(),
             ended: OnceLock::new(),
             wire,
         }))
+    }
+
+    /// Waits until this peer may have `messages` more read at `rate` a second.
+    pub(crate) async fn take_turn(&self, messages: usize, rate: u32) {
+        let turn = self.0.intake.turn(messages, rate, Instant::now());
+        tokio::time::sleep_until(turn).await;
     }
 
     /// Which link this is.

@@ -15,6 +15,7 @@
 pub mod backoff;
 pub mod batch;
 mod counters;
+mod intake;
 mod link;
 mod local;
 pub mod memory;
@@ -42,6 +43,9 @@ pub use outbox::SendError;
 /// Events that a transport's channel should hold.
 pub const EVENT_CAPACITY: usize = 1_024;
 
+/// Age at which a TLS key is renewed, unless the settings say otherwise.
+pub const ROTATE_EVERY: Duration = Duration::from_secs(24 * 3_600);
+
 /// How much memory a connection may use at rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Profile {
@@ -65,6 +69,13 @@ pub struct Settings {
     pub bind: SocketAddr,
     /// Whether batches above 512 bytes are sent as zstd where that pays.
     pub compression: bool,
+    /// Age at which the TLS key is renewed, +-10 %; it is valid for twice as long.
+    pub rotate_every: Duration,
+    /// TLS offers and takes AES-256-GCM only.
+    pub aes_256_only: bool,
+    /// Messages per second that are read from one peer, with a burst of one second; `None` reads
+    /// all.
+    pub rate_limit_per_peer: Option<u32>,
     /// Allows [`Admission::Open`] and plaintext TCP beyond loopback.
     pub insecure: bool,
     /// Most links, accepted ones included.
@@ -92,6 +103,9 @@ impl Settings {
             admission: Admission::Open,
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             compression: true,
+            rotate_every: ROTATE_EVERY,
+            aes_256_only: false,
+            rate_limit_per_peer: None,
             insecure: false,
             max_links: 64,
             profile,
@@ -359,7 +373,7 @@ impl Transport {
     }
 
     /// Changes the key of the TLS connections to come; the live ones stay. Happens by itself every
-    /// 24 h +-10 %. No effect without TLS.
+    /// `rotate_every` +-10 %. No effect without TLS.
     ///
     /// # Errors
     /// [`BindError::Certificate`]; the old key stays in use.
