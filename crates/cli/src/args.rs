@@ -11,6 +11,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// How to print results and errors
+    #[arg(short, long, value_enum, default_value_t = Output::Text, global = true)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -23,6 +26,28 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Check a configuration, show where its values come from, print its schema
     Config(crate::config::Config),
+    /// Make the key of a node and print its node id, which others need to admit it
+    ///
+    /// The file is for its owner only (mode 0600) and never overwritten: exit code 6 means that it
+    /// was there. The secret goes nowhere else. Whoever reads the file is the node.
+    Keygen(crate::keygen::Keygen),
+    /// Print what the members of a mesh agreed on, and the mesh id that follows from it
+    ///
+    /// Nodes meet only if their mesh ids are equal.
+    Genesis(crate::genesis::Genesis),
+    /// Find out what would keep a node from running here
+    ///
+    /// Tries what `run` with the same options would need, without joining or changing anything:
+    /// configuration, key, data folder, port, limits, seeds and clock. One line a check: ok, warn or
+    /// FAIL. Exit code 0 if nothing fails, 1 if something does, 78 if the configuration is wrong.
+    /// With -o json: [{check,state,detail,help}].
+    Doctor(crate::doctor::Doctor),
+    /// Print a script that completes commands and options in a shell
+    ///
+    /// For bash: knhk-mesh completions bash > ~/.local/share/bash-completion/completions/knhk-mesh
+    Completions(crate::shell_words::Completions),
+    /// Print or write the manual pages
+    Man(crate::shell_words::ManualPages),
 }
 
 /// What carries the links.
@@ -65,10 +90,12 @@ pub(crate) struct Dev {
     #[arg(long, value_enum, default_value_t = Wire::Quic)]
     pub(crate) transport: Wire,
     /// Peers per gossip round, 1 to 100
-    #[arg(long, default_value_t = 3, value_name = "K")]
-    pub(crate) fanout: usize,
+    #[arg(long, default_value_t = 3, value_name = "K",
+        value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) fanout: u8,
     /// Length of a gossip round in milliseconds, 10 to 60000
-    #[arg(long, default_value_t = 100, value_name = "T")]
+    #[arg(long, default_value_t = 100, value_name = "T",
+        value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub(crate) interval_ms: u64,
     /// Make this many updates one after the other, print what they took, and end
     #[arg(long, value_name = "U")]

@@ -18,6 +18,7 @@ use knhk_mesh::config_file::{self, Effective};
 
 use crate::args::Output;
 use crate::failure::Failure;
+use crate::stdout;
 
 pub(crate) use flags::NodeFlags;
 
@@ -72,7 +73,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
             let effective = load(config.as_deref(), node)?;
             report::shown(&effective, *origin, json)
         }
-        Action::Schema => report::print(&format!("{:#}\n", schema::schema())),
+        Action::Schema => stdout::print(&format!("{:#}\n", schema::schema())),
     }
 }
 

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use crate::args::{Dev, Output};
 use crate::failure::Failure;
-use crate::process;
+use crate::{process, stdout};
 use measure::Meter;
-use report::{Report, progress, progress_done, round, say, summarise};
+use report::{Report, progress, progress_done, round, summarise};
 use swarm::Swarm;
 
 /// How long a run with `--updates` may take when nothing is said.
@@ -28,7 +28,7 @@ const RESERVE: Duration = Duration::from_millis(300);
 pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let started = Instant::now();
     let seed = args.seed.unwrap_or_else(clock_seed);
-    header(&args, seed);
+    header(&args, seed)?;
     let needed = u64::from(args.agents) * if args.data_dir.is_some() { 4 } else { 2 } + 64;
     process::allow_open_files(needed).map_err(|limit| {
         let message = format!("{needed} open files are needed, {limit} are allowed");
@@ -40,6 +40,7 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let result = tokio::select! {
         result = session(&args, seed, started, deadline, &mut stop) => result,
         _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+        () = stdout::reader_gone() => Ok(()),
     };
     progress_done();
     if let Some(swarm) = stop {
@@ -82,9 +83,9 @@ async fn session(
     }
     let report = measured(args, swarm, &mut rng, setup, updates, deadline - RESERVE).await?;
     match args.output {
-        Output::Json => say(&report.json()),
-        Output::Text if args.updates.is_some() => say(&report.text()),
-        Output::Text => first_update(&report),
+        Output::Json => stdout::print_line(&report.json())?,
+        Output::Text if args.updates.is_some() => stdout::print_line(&report.text())?,
+        Output::Text => first_update(&report)?,
     }
     if !report.converged {
         let message = report.missing(updates);
@@ -134,7 +135,7 @@ async fn measured(
         agents: swarm.nodes.len(),
         transport: args.transport.name(),
         interval_ms: args.interval_ms,
-        fanout: args.fanout,
+        fanout: args.fanout.into(),
         setup_ms: setup.as_millis() as u64,
         updates: made,
         lost,
@@ -148,17 +149,18 @@ async fn measured(
     })
 }
 
-fn header(args: &Dev, seed: u64) {
-    if args.output == Output::Text {
-        let (agents, transport) = (args.agents, args.transport.name());
-        let (fanout, interval) = (args.fanout, args.interval_ms);
-        say(&format!(
-            "knhk-mesh {}: starting {agents} node{} over {transport}, fanout {fanout}, rounds of \
-             {interval} ms, seed {seed}",
-            env!("CARGO_PKG_VERSION"),
-            if agents == 1 { "" } else { "s" },
-        ));
+fn header(args: &Dev, seed: u64) -> Result<(), Failure> {
+    if args.output == Output::Json {
+        return Ok(());
     }
+    let (agents, transport) = (args.agents, args.transport.name());
+    let (fanout, interval) = (args.fanout, args.interval_ms);
+    stdout::print_line(&format!(
+        "knhk-mesh {}: starting {agents} node{} over {transport}, fanout {fanout}, rounds of \
+         {interval} ms, seed {seed}",
+        env!("CARGO_PKG_VERSION"),
+        if agents == 1 { "" } else { "s" },
+    ))
 }
 
 async fn table(swarm: &Swarm, setup: Duration) -> Result<(), Failure> {
@@ -166,19 +168,22 @@ async fn table(swarm: &Swarm, setup: Duration) -> Result<(), Failure> {
     for node in &swarm.nodes {
         rows.push(swarm::status(node).await?);
     }
-    say(&report::table(&rows));
-    say(&format!("all joined after {:.2} s", setup.as_secs_f64()));
-    Ok(())
+    stdout::print_line(&report::table(&rows))?;
+    stdout::print_line(&format!("all joined after {:.2} s", setup.as_secs_f64()))
 }
 
-fn first_update(report: &Report) {
+const TRY_NEXT: &str = "
+Try next:
+  knhk-mesh dev --agents 100 --updates 50 --for 60s
+  knhk-mesh dev --agents 10 --data-dir ./swarm     (keys and records survive a restart)
+  cargo run -p knhk-mesh --example hello           (the library)
+
+Ctrl-C ends it.";
+
+fn first_update(report: &Report) -> Result<(), Failure> {
     let took = report.convergence_ms.max.map_or("-".into(), |ms| format!("{ms:.2} ms"));
-    say(&format!("a first update was at every node after {took}"));
-    say("\nTry next:");
-    say("  knhk-mesh dev --agents 100 --updates 50 --for 60s");
-    say("  knhk-mesh dev --agents 10 --data-dir ./swarm     (keys and records survive a restart)");
-    say("  cargo run -p knhk-mesh --example hello           (the library)");
-    say("\nCtrl-C ends it.");
+    stdout::print_line(&format!("a first update was at every node after {took}"))?;
+    stdout::print_line(&TRY_NEXT)
 }
 
 /// Stays up and shows what the first node sees.

@@ -122,7 +122,7 @@ fn not_started(error: &JoinError) -> Failure {
 
 fn options(args: &Dev, i: usize, seeds: Vec<SocketAddr>, hub: &MemoryHub, random: u64) -> Options {
     let mut config = Config {
-        fanout: args.fanout,
+        fanout: args.fanout.into(),
         interval: Duration::from_millis(args.interval_ms),
         ..Config::default()
     };

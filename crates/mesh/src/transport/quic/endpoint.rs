@@ -16,9 +16,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::super::tls::Tls;
 use super::super::{BindError, Profile, Settings};
+use super::SOCKET_BUFFER_BYTES;
 
-/// The default of 208 KiB loses bursts.
-const SOCKET_BUFFER_BYTES: usize = 2 << 20;
 const MAX_INCOMING: usize = 1_024;
 const INCOMING_BYTES: u64 = 64 << 10;
 const INCOMING_BYTES_TOTAL: u64 = 16 << 20;
