@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .PHONY: help test verify fmt-check clippy unit docs deny fix coverage fuzz fuzz-reach bench \
-	sim-check sim-accept sim-nightly
+	sim-check sim-accept sim-nightly help-accept
 
 CARGO ?= cargo
 # One profile and one set of flags everywhere, so that no step builds again what another built.
@@ -55,6 +55,10 @@ sim-check: ## The simulator's regression gate; part of test.
 sim-accept: ## Take the figures of this code as the new baseline.
 	SIM_ACCEPT=1 $(CARGO) test $(LOCKED) -p knhk-mesh-sim --test baseline
 	@git diff --stat -- crates/sim/tests/baseline.json
+
+help-accept: ## Take the help texts of this code as the agreed ones.
+	HELP_ACCEPT=1 $(CARGO) test $(LOCKED) -p knhk-mesh-cli every_help_text
+	@git diff --stat -- crates/cli/tests/help.txt
 
 # Debian's llvm-19 and newer read the profiles of current compilers; rustup's llvm-tools do as well.
 LLVM_BIN := $(firstword $(wildcard $(foreach v,22 21 20 19,/usr/lib/llvm-$(v)/bin)))

@@ -93,7 +93,7 @@ mod tests {
 
     /// Where the help texts stand that were agreed.
     const AGREED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/help.txt");
-    const ACCEPT: &str = "ACCEPT_HELP=1 cargo test -p knhk-mesh-cli every_help_text";
+    const ACCEPT: &str = "make help-accept";
 
     fn all_help() -> String {
         let mut root = Cli::command().term_width(100);
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn every_help_text_is_the_agreed_one() {
         let now = all_help();
-        if std::env::var_os("ACCEPT_HELP").is_some() {
+        if std::env::var_os("HELP_ACCEPT").is_some() {
             std::fs::write(AGREED, &now).unwrap();
         }
         let agreed = std::fs::read_to_string(AGREED).unwrap_or_default();
