@@ -37,14 +37,16 @@ pub(crate) enum Command {
     Genesis(crate::genesis::Genesis),
     /// Find out what would keep a node from running here
     ///
-    /// Tries what `run` with the same options would need, without joining or changing anything:
-    /// configuration, key, data folder, port, limits, seeds and clock. One line a check: ok, warn or
-    /// FAIL. Exit code 0 if nothing fails, 1 if something does, 78 if the configuration is wrong.
-    /// With -o json: [{check,state,detail,help}].
+    /// Tries what a node with the same options would need, without joining or changing anything:
+    /// configuration, key, data folder, port, limits, clock and seeds.
+    ///
+    /// Prints one line a check: ok, warn or FAIL. Exit code 0: nothing fails, 1: something does,
+    /// 78: the configuration is wrong. With -o json: [{check,state,detail,help}], where state is
+    /// ok, warn or fail.
     Doctor(crate::doctor::Doctor),
     /// Print a script that completes commands and options in a shell
     ///
-    /// For bash: knhk-mesh completions bash > ~/.local/share/bash-completion/completions/knhk-mesh
+    /// For bash, put it into ~/.local/share/bash-completion/completions/knhk-mesh
     Completions(crate::shell_words::Completions),
     /// Print or write the manual pages
     Man(crate::shell_words::ManualPages),

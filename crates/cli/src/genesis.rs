@@ -1,5 +1,5 @@
-//! `genesis`: what the members of a mesh agreed on before the first of them started, and the mesh id
-//! that follows. Nodes whose ids differ never meet.
+//! `genesis`: what the members of a mesh agreed on before the first of them started, and the mesh
+//! id that follows. Nodes whose ids differ never meet.
 
 use std::path::PathBuf;
 

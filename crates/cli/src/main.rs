@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     let json = cli.output == Output::Json;
     let result = match cli.command {
         Command::Dev(dev) => block_on(dev::run(dev)),
-        Command::Config(config) => config::run(&config),
+        Command::Config(config) => config::run(&config, json),
         Command::Keygen(keygen) => keygen::run(&keygen, json),
         Command::Genesis(genesis) => genesis::run(&genesis, json),
         Command::Doctor(doctor) => block_on(doctor::run(doctor, json)),

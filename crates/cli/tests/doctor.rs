@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{Folder, json, run, text};
 use knhk_mesh::clock::WallClock;
+use knhk_mesh::config::{Admission, Config};
+use knhk_mesh::identity::{NodeId, Signer};
 use knhk_mesh::time::WallMs;
-use knhk_mesh::{Mesh, Options};
+use knhk_mesh::{Identity, Mesh, Options, key_file};
 use serde_json::Value;
 
 fn doctor(options: &str) -> Output {
@@ -71,11 +73,9 @@ fn a_host_without_faults_passes() {
 fn a_taken_port_is_found_with_its_holder() {
     let held = UdpSocket::bind("127.0.0.1:0").unwrap();
     let addr = held.local_addr().unwrap();
-    fails(&format!("--bind {addr}"), "port", "is taken");
-    if cfg!(target_os = "linux") {
-        let me = format!("process {}", std::process::id());
-        fails(&format!("--bind {addr}"), "port", &me);
-    }
+    let holder = format!("(process {})", std::process::id());
+    let about = if cfg!(target_os = "linux") { holder.as_str() } else { "is taken" };
+    fails(&format!("--bind {addr}"), "port", about);
     // A test network: no address of any host.
     let folder = Folder::new();
     let yaml = "network:\n  insecure: true\n";
@@ -163,6 +163,7 @@ async fn a_seed_answers_and_its_clock_is_compared() {
     for (off, about) in [(60_000, "ahead of this clock"), (-60_000, "behind this clock")] {
         let wrong = seed(off).await.unwrap();
         fails(&seeded_by(&folder, &wrong.local_addr().to_string()), "clock", about);
+        fails(&format!("--bind {}", wrong.local_addr()), "clock", about);
         wrong.close().await;
     }
     right.close().await;
@@ -180,6 +181,7 @@ async fn a_seed_of_another_mesh_and_a_folder_in_use_are_found() {
     let options = format!("--bind {} --data-dir {data}", free());
     fails(&options, "data_dir", "in use");
     node.close().await;
+    let file = folder.write("alone.yaml", "mesh:\n  name: other\n");
     let foreign = format!("-c {file} --bind {} --data-dir {data}", free());
     fails(&foreign, "data_dir", "another mesh");
     let after = doctor(&options);
@@ -187,4 +189,36 @@ async fn a_seed_of_another_mesh_and_a_folder_in_use_are_found() {
     let file = std::fs::File::options().write(true).open(folder.0.join("data/state.redb")).unwrap();
     file.set_modified(SystemTime::now() + Duration::from_secs(30)).unwrap();
     fails(&options, "clock", "last write");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_with_a_list_is_asked_with_the_own_key() {
+    let folder = Folder::new();
+    let file = folder.at("ada.key");
+    let ada = text(&run(&format!("keygen --identity {file}")).stdout).trim().to_owned();
+    let listed_by_seed = |others: &[&str]| {
+        let key = key_file::fresh().unwrap();
+        let mut listed: Vec<NodeId> = others.iter().map(|id| id.parse().unwrap()).collect();
+        listed.push(key.node_id());
+        let config = Config { admission: Admission::allowlist(listed), ..Config::default() };
+        Mesh::join(Options { identity: Identity::New(key), config, ..Options::default() })
+    };
+    for (others, answers) in [(vec![ada.as_str()], true), (vec![], false)] {
+        let seed = listed_by_seed(&others).await.unwrap();
+        let yaml = format!(
+            "mesh:\n  admission: allowlist\n  allowlist: [{ada}, {}]\n\
+             bootstrap:\n  seeds: [\"{}\"]\n",
+            seed.node_id(),
+            seed.local_addr()
+        );
+        let config = folder.write("listed.yaml", &yaml);
+        let options = format!("-c {config} --bind {} --identity {file}", free());
+        if answers {
+            let checks = json(&doctor(&options).stdout);
+            assert_eq!(found(&checks, "seed", "answers")["state"], "ok");
+        } else {
+            fails(&options, "seed", "not admitted");
+        }
+        seed.close().await;
+    }
 }

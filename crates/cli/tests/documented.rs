@@ -66,7 +66,9 @@ fn otherwise(words: &str) -> Option<How> {
 fn shell(words: &str, folder: &Folder) -> Command {
     let mut shell = Command::new("sh");
     let environment: Vec<_> = command().get_envs().map(|(name, _)| name.to_owned()).collect();
-    environment.iter().for_each(|name| drop(shell.env_remove(name)));
+    for name in environment {
+        shell.env_remove(name);
+    }
     let line = format!("exec '{}' {words}", env!("CARGO_BIN_EXE_knhk-mesh"));
     shell.arg("-c").arg(line).current_dir(&folder.0);
     shell
@@ -168,7 +170,7 @@ fn every_exception_is_still_documented() {
 
 #[test]
 fn commands_are_told_from_output_and_comments() {
-    let document = "knhk-mesh outside\n```sh\n$ knhk-mesh get k    # a value\nother knhk-mesh words\n\
-                    cargo run --release -- dev\ncargo run --example hello\nother\n```\n";
+    let document = "knhk-mesh outside\n```sh\n$ knhk-mesh get k    # a value\nother knhk-mesh\n\
+                    cargo run --release -- dev\ncargo run --example hello\n```\n";
     assert_eq!(commands(document), ["get k", "dev"]);
 }

@@ -22,10 +22,9 @@ pub(super) fn configuration(effective: &Effective) -> Check {
     if let Err(why) = effective.check_runnable() {
         return Check::fail(CONFIGURATION, format!("{name}: {why}"), why.help());
     }
-    let notes = effective.notes().len();
-    let noted = match notes {
+    let noted = match effective.notes().len() {
         0 => String::new(),
-        _ => format!(", {notes} notes (`knhk-mesh config check`)"),
+        notes => format!("; `knhk-mesh config check` has notes: {notes}"),
     };
     Check::ok(CONFIGURATION, format!("{name}, topology {}{noted}", effective.topology))
 }

@@ -108,7 +108,7 @@ async fn examine(effective: &Effective, reference: Option<clock::Reading>) -> Ve
     let folder = files::data_folder(effective, key.keypair.as_ref());
     let port = port::check(effective);
     let mut readings: Vec<_> = reference.into_iter().collect();
-    let seeds = seeds::check(effective, key.keypair, folder.in_use, &port.ours).await;
+    let seeds = seeds::check(effective, key.keypair, folder.in_use, &port).await;
     readings.extend(seeds.readings);
     let mut checks = vec![files::configuration(effective), key.check, folder.check, port.check];
     checks.extend(limits::check(effective));

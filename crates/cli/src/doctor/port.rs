@@ -15,6 +15,8 @@ pub(super) struct Port {
     /// Where others would reach this node: a seed there is this node itself. Empty if it cannot
     /// listen: then somebody else is there.
     pub(super) ours: Vec<SocketAddr>,
+    /// Where somebody else listens already, perhaps this node itself.
+    pub(super) taken: Option<SocketAddr>,
 }
 
 /// Tries the addresses in turn until one is free.
@@ -36,7 +38,7 @@ pub(super) fn check(effective: &Effective) -> Port {
                 let detail = format!("{addr} ({protocol}) is free{before}");
                 let mut ours = effective.core_config().addresses;
                 ours.push(addr);
-                return Port { check: Check::ok(PORT, detail), ours };
+                return Port { check: Check::ok(PORT, detail), ours, taken: None };
             }
             Err(error) => {
                 taken += 1;
@@ -44,11 +46,15 @@ pub(super) fn check(effective: &Effective) -> Port {
             }
         }
     }
+    let in_use = |(addr, error): &(SocketAddr, io::Error)| {
+        (error.kind() == ErrorKind::AddrInUse).then_some(*addr)
+    };
+    let held = refused.as_ref().and_then(in_use);
     let check = match refused {
         Some((addr, error)) => refusal(addr, &error, protocol, taken),
         None => Check::fail(PORT, "there is no address to listen on", "give --bind IP:PORT"),
     };
-    Port { check, ours: Vec::new() }
+    Port { check, ours: Vec::new(), taken: held }
 }
 
 fn refusal(addr: SocketAddr, error: &io::Error, protocol: &str, tried: usize) -> Check {

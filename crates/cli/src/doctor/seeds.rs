@@ -7,6 +7,7 @@
 //!                                            └─> why not ──> Check
 //! ```
 //!
+//! Whoever holds the own address is asked for the time as well: it may be the node itself, running.
 //! In an open mesh a key of the moment is used, so that a node that runs with the own key keeps its
 //! links: a second node with the same key would take them over.
 
@@ -33,6 +34,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Check;
 use super::clock::Reading;
+use super::port::Port;
 
 const SEED: &str = "seed";
 /// For the name, and again for the handshake.
@@ -53,19 +55,20 @@ pub(super) struct Seeds {
     pub(super) readings: Vec<Reading>,
 }
 
-/// Tries every seed of the own scope. `ours` are addresses of this node itself.
+/// Tries every seed of the own scope. `running`: a node runs with the own key.
 pub(super) async fn check(
     effective: &Effective,
     keypair: Option<Keypair>,
     running: bool,
-    ours: &[SocketAddr],
+    port: &Port,
 ) -> Seeds {
     let names = &effective.bootstrap.seeds;
     let only = |check| Seeds { checks: vec![check], readings: Vec::new() };
-    if names.is_empty() {
-        return only(Check::ok(SEED, "none are named: others have to name this node"));
-    }
     let open = effective.core_config().admission == Admission::Open;
+    let holder = port.taken.filter(|_| open);
+    if names.is_empty() && holder.is_none() {
+        return only(none_named());
+    }
     let key = match keypair {
         _ if open => key_file::fresh().ok(),
         Some(_) if running => {
@@ -83,10 +86,10 @@ pub(super) async fn check(
     match bind(effective, key, event) {
         Ok(transport) => {
             let tried = resolved.iter().filter_map(|(_, found)| found.as_ref().ok()).flatten();
-            let tried = tried.filter(|addr| !ours.contains(addr)).copied();
+            let tried = tried.filter(|addr| !port.ours.contains(addr)).copied().chain(holder);
             let heard = Round::start(&transport, tried).listen(events).await;
             transport.shutdown(GRACE).await;
-            report(&resolved, ours, &heard)
+            report(&resolved, &port.ours, &heard)
         }
         Err(why) => only(Check::warn(SEED, format!("not tried: {why}"), "repair the port first")),
     }
@@ -193,7 +196,7 @@ impl Round {
                     _ => None,
                 });
                 if let (Some(WallMs(wall)), Some((addr, heard))) = (clock, self.by_link(link)) {
-                    *heard = Heard::Clock(Reading::now(format!("seed {addr}"), wall));
+                    *heard = Heard::Clock(Reading::now(format!("the node at {addr}"), wall));
                 }
             }
             Event::Down { link, .. } => {
@@ -252,12 +255,19 @@ fn report(
             }
         });
     }
+    if resolved.is_empty() {
+        seeds.checks.push(none_named());
+    }
     let readings = heard.values().filter_map(|heard| match heard {
         Heard::Clock(reading) => Some(reading.clone()),
         _ => None,
     });
     seeds.readings.extend(readings);
     seeds
+}
+
+fn none_named() -> Check {
+    Check::ok(SEED, "none are named: others have to name this node")
 }
 
 /// One address that answers is enough.
