@@ -21,6 +21,11 @@ pub(crate) enum Command {
     ///
     /// Without --updates the swarm stays up until Ctrl-C or the end of --for.
     Dev(Dev),
+    /// Simulate a mesh of up to a million nodes, deterministically
+    ///
+    /// Runs the protocol code of production in virtual time: one update through a mesh, or a
+    /// scenario. Exit code 0 if every target and invariant held, 1 if not, 2 if nothing was run.
+    Sim(crate::sim::Sim),
 }
 
 /// What carries the links.

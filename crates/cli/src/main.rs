@@ -2,9 +2,10 @@
 //! what fails says what it was and what helps, as JSON when the output is JSON.
 //!
 //! ```text
-//!   args ─> dev ─┬─ swarm    starts and stops the nodes
-//!                ├─ measure  makes updates, watches them arrive
-//!                └─ report   prints
+//!   args ─┬─> dev ─┬─ swarm    starts and stops the nodes
+//!         │        ├─ measure  makes updates, watches them arrive
+//!         │        └─ report   prints
+//!         └─> sim              simulates, compares, prints
 //! ```
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,8 @@ mod args;
 mod dev;
 mod failure;
 mod process;
+mod sim;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -26,9 +29,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Command::Dev(dev) = cli.command;
-    let output = dev.output;
-    match run(dev) {
+    let (output, result) = match cli.command {
+        Command::Dev(dev) => (dev.output, run(dev)),
+        Command::Sim(sim) => (sim.output(), sim::run(&sim)),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(output == Output::Json);

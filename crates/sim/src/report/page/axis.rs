@@ -1,5 +1,7 @@
 //! Where a value lies on a chart, and which values get a mark.
 
+use crate::report::figures::grouped;
+
 /// The rectangle that values are drawn in, in the units of the SVG.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plot {
@@ -49,6 +51,17 @@ pub(super) fn ticks(most: f64, marks: usize) -> Vec<f64> {
     (0..=count.min(marks)).map(|i| i as f64 * step).collect()
 }
 
+/// The marks as text, all with as many decimals as their step needs.
+pub(super) fn labels(ticks: &[f64]) -> Vec<String> {
+    let step = ticks.get(1).copied().unwrap_or(1.0);
+    let decimals = (-(step + step * 1e-9).log10().floor()).clamp(0.0, 6.0) as usize;
+    let text = |tick: &f64| match decimals {
+        0 => grouped(tick.round() as i128),
+        _ => format!("{tick:.decimals$}"),
+    };
+    ticks.iter().map(text).collect()
+}
+
 /// Every how many of `count` marks a label fits, if one needs `width` of `room`.
 pub(super) fn every(count: usize, room: f64, width: f64) -> usize {
     let fit = (room / width).max(1.0) as usize;
@@ -74,6 +87,13 @@ mod tests {
             [every(6, 300.0, 24.0), every(30, 300.0, 24.0), every(100, 300.0, 24.0)],
             [1, 5, 10]
         );
+    }
+
+    #[test]
+    fn marks_have_one_number_of_decimals() {
+        assert_eq!(labels(&ticks(2.4, 8)), ["0.0", "0.5", "1.0", "1.5", "2.0"]);
+        assert_eq!(labels(&ticks(2_000.0, 2)), ["0", "1,000", "2,000"]);
+        assert_eq!(labels(&ticks(0.3, 3)), ["0.0", "0.1", "0.2", "0.3"]);
     }
 
     #[test]

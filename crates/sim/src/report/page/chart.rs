@@ -4,8 +4,8 @@
 use core::fmt::Write as _;
 
 use super::Escaped;
-use super::axis::{Plot, every, ticks};
-use super::place::{Places, Spot};
+use super::axis::{Plot, every, labels, ticks};
+use super::place::{LETTER, Places, Spot};
 use crate::report::figures::{percent, time};
 use crate::report::{FaultSpan, Point, Report, facts};
 
@@ -158,15 +158,15 @@ impl<'a> Chart<'a> {
         self.round_marks(out);
         let marks = if self.size.width > 500.0 { 8 } else { 4 };
         let in_seconds = plot.most >= 2_000.0;
-        for tick in ticks(plot.most, marks) {
-            let (x, bottom) = (plot.x(tick), plot.bottom());
-            let label = if in_seconds { tick / 1_000.0 } else { tick };
+        let unit = if in_seconds { 1_000.0 } else { 1.0 };
+        let ticks = ticks(plot.most / unit, marks);
+        for (tick, label) in ticks.iter().zip(labels(&ticks)) {
+            let (x, bottom) = (plot.x(tick * unit), plot.bottom());
             let _ = writeln!(
                 out,
                 "<path class=\"axis\" d=\"M{x:.1} {bottom}v5\"/>\
-                 <text class=\"tick middle\" x=\"{x:.1}\" y=\"{}\">{}</text>",
-                bottom + 19.0,
-                crate::report::figures::number(label)
+                 <text class=\"tick middle\" x=\"{x:.1}\" y=\"{}\">{label}</text>",
+                bottom + 19.0
             );
         }
         let unit = if in_seconds { "seconds" } else { "milliseconds" };
@@ -225,10 +225,17 @@ impl<'a> Chart<'a> {
                      height=\"{height}\" fill=\"url(#{id}-hatch)\"/>"
                 );
             }
-            let room = (plot.right() - from).max(plot.width / 2.0);
-            let text = cut(&span.what, room / 6.7);
-            let end = plot.right() - from < plot.width / 2.0;
-            let (x, class) = if end { (plot.right() - 4.0, " end") } else { (from + 6.0, "") };
+            let text = cut(&span.what, plot.width / LETTER - 2.0);
+            let width = text.chars().count() as f64 * LETTER + 12.0;
+            let (x, class) = if width <= until - from {
+                (from + 6.0, "")
+            } else if width <= plot.right() - until {
+                (until + 6.0, "")
+            } else if width <= from - plot.left {
+                (from - 6.0, " end")
+            } else {
+                (plot.left + 6.0, "")
+            };
             let _ = writeln!(
                 out,
                 "<rect class=\"fault\" x=\"{from:.1}\" y=\"{y}\" width=\"{:.1}\" height=\"17\" \
