@@ -54,9 +54,9 @@ pub(crate) struct Run {
     /// Share of the nodes that receive and never send, such as 0.33 or 33%
     #[arg(long, value_name = "F", default_value = "0", value_parser = share)]
     pub(crate) silent: f64,
-    /// Share of the nodes that break the protocol in this way; can be repeated. Kinds: silent,
-    /// forge, replay, flood, time-shift, lie-digest, omit, equivocate
-    #[arg(long, value_name = "KIND=F", value_parser = adversary)]
+    /// Share of the nodes that break the protocol in this way; can be repeated.
+    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, equivocate
+    #[arg(verbatim_doc_comment, long, value_name = "KIND=F", value_parser = adversary)]
     pub(crate) adversary: Vec<(Kind, f64)>,
     /// How long messages take: lan, world, a range such as 10-50ms, or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "lan")]

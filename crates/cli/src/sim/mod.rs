@@ -16,7 +16,7 @@ mod topology;
 
 use std::time::Duration;
 
-use knhk_mesh_sim::report::{self, Report, Target, Verdict};
+use knhk_mesh_sim::report::{self, Report, Target};
 use knhk_mesh_sim::{scenario, spread};
 
 use crate::args::Output;
@@ -56,13 +56,10 @@ fn one(args: &Run) -> Result<(), Failure> {
         Output::Json => terminal::say(&json(&report)?),
         Output::Text => terminal::say(report::table(&report).trim_end()),
     }
-    match report.verdict {
-        Verdict::Pass => Ok(()),
-        Verdict::Fail => {
-            let help = format!("to see it again: {}", report.reproduce);
-            Err(Failure::new("verdict", &missed(&report), &help))
-        }
-    }
+    report.failure().map_or(Ok(()), |why| {
+        let help = format!("to see it again: {}", report.reproduce);
+        Err(Failure::new("verdict", &why, &help))
+    })
 }
 
 fn simulated(args: &Run) -> Result<Report, Failure> {
@@ -100,16 +97,6 @@ fn cost(report: &mut Report, before: Option<Duration>) {
             required: false,
             held: measured <= MEMORY_GOAL,
         });
-    }
-}
-
-/// Why a run failed, the worst first.
-fn missed(report: &Report) -> String {
-    let targets = report.targets.iter().filter(|target| target.required && !target.held);
-    let targets: Vec<&str> = targets.map(|target| target.name.as_str()).collect();
-    match report.broken.as_slice() {
-        [] => format!("missed: {}", targets.join(", ")),
-        [first, ..] => format!("{} invariants broke, first: {first}", report.broken.len()),
     }
 }
 

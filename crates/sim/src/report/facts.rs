@@ -64,6 +64,28 @@ pub(super) fn summary(report: &Report) -> String {
     }
 }
 
+impl Report {
+    /// What failed the run, the worst first; none if it passed.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let targets = self.targets.iter().filter(|target| target.required && !target.held);
+        let missed: Vec<String> = targets
+            .map(|target| {
+                let measured = super::figures::with_unit(target.measured, &target.unit);
+                format!("{} {measured}, {}", target.name, bound(target))
+            })
+            .collect();
+        let broken = match self.broken.len() {
+            0 => None,
+            1 => Some("an invariant broke".to_owned()),
+            n => Some(format!("{n} invariants broke")),
+        };
+        let missed = (!missed.is_empty()).then(|| format!("missed: {}", missed.join("; ")));
+        let parts: Vec<String> = broken.into_iter().chain(missed).collect();
+        (self.verdict == Verdict::Fail).then(|| parts.join("; "))
+    }
+}
+
 /// `at most 13`, `at least 100 %`.
 pub(super) fn bound(target: &Target) -> String {
     let least = if target.at_least { "at least" } else { "at most" };

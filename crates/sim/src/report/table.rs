@@ -11,7 +11,7 @@ const WIDTH: usize = 80;
 /// Where the text of a section begins.
 const INDENT: usize = 10;
 /// Rounds that are shown; of more, the first and the last.
-const MOST_ROUNDS: usize = 10;
+const MOST_ROUNDS: usize = 9;
 /// Faults, notes and broken invariants that are shown, each.
 const MOST_LINES: usize = 5;
 /// Columns of the bar of a round.
@@ -23,6 +23,10 @@ pub fn table(report: &Report) -> String {
     let mut out = String::new();
     let (verdict, summary) = (facts::verdict(report.verdict), facts::summary(report));
     wrapped(&mut out, "", &[format!("{verdict}: {summary}")], "");
+    if let Some(why) = report.failure() {
+        out.push('\n');
+        wrapped(&mut out, "Failed", &[why], "");
+    }
     out.push('\n');
     let setup: Vec<String> = facts::setup(report).iter().map(|(n, v)| format!("{n} {v}")).collect();
     wrapped(&mut out, "Setup", &setup, ", ");

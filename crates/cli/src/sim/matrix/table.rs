@@ -1,4 +1,4 @@
-//! The matrix for a terminal of 100 columns, a line at a time as the runs end. A figure is marked
+//! The matrix for a terminal of 115 columns, a line at a time as the runs end. A figure is marked
 //! against each bound beside it.
 
 use super::Line;
@@ -6,11 +6,11 @@ use super::Line;
 /// What stands above the lines.
 pub(super) fn head() -> String {
     let groups = format!(
-        "{:>9}  {:>2}  {:<5} {:>5} |{:^25}|{:^24}|{:^13}|{:^14}",
+        "{:>9}  {:>2}  {:<5}  {:>5} |{:^25} |{:^27} |{:^15} |{:^14}",
         "", "", "", "", "rounds", "time", "MB/s", "% in time"
     );
     let names = format!(
-        "{:>9}  {:>2}  {:<5} {:>5} |{:>5}{:>7}{:>7}{:>6}|{:>8}{:>8}{:>8}|{:>6}{:>7}|{:>6}{:>8}",
+        "{:>9}  {:>2}  {:<5}  {:>5} |{:>5}{:>7}{:>7}{:>6} |{:>7}{:>10}{:>10} |{:>6}{:>9} |{:>6}{:>8}",
         "agents",
         "k",
         "",
@@ -36,17 +36,17 @@ pub(super) fn row(line: &Line) -> String {
     let within = |held: bool, bound: String| format!("{bound} {}", if held { '✓' } else { '✗' });
     let everywhere = line.in_time_percent > 0.0 || line.held;
     let rounds = |bound: u32| within(everywhere && line.rounds <= bound, bound.to_string());
-    let time = |bound: u64| within(everywhere && line.sim_ms <= bound, seconds(bound));
+    let time = |bound: u64| within(everywhere && line.sim_ms <= bound, time_of(bound));
     let budget = f64::from(size.megabytes_per_s_budget);
     let budget = within(line.megabytes_per_s <= budget, grouped(size.megabytes_per_s_budget));
     let sla = size
         .sla_percent
-        .map_or("-  ".into(), |sla| within(line.in_time_percent >= sla, sla.to_string()));
+        .map_or("–".into(), |sla| within(line.in_time_percent >= sla, sla.to_string()));
     let in_time = format!("{:.1}", line.in_time_percent);
     let weather = if line.storm { "storm" } else { "calm" };
     let failed = if line.held { "" } else { "  FAILED" };
     format!(
-        "{:>9}  {:>2}  {weather:<5} {:>5} |{:>5}{:>7}{:>7}{:>6}|{:>8}{:>8}{:>8}|{:>6}{budget:>7}|\
+        "{:>9}  {:>2}  {weather:<5}  {:>5} |{:>5}{:>7}{:>7}{:>6} |{:>7}{:>10}{:>10} |{:>6}{budget:>9} |\
          {:>6}{sla:>8}{failed}",
         grouped(size.agents),
         line.fanout,
@@ -55,7 +55,7 @@ pub(super) fn row(line: &Line) -> String {
         rounds(size.rounds_loose),
         rounds(size.rounds_strict),
         line.rounds_least,
-        seconds(line.sim_ms),
+        time_of(line.sim_ms),
         time(size.ms_loose),
         time(size.ms_strict),
         megabytes(line.megabytes_per_s),
@@ -85,11 +85,12 @@ pub(super) fn foot(notes: &[String], lines: &[Line]) -> String {
     out
 }
 
-fn seconds(ms: u64) -> String {
-    let seconds = ms as f64 / 1_000.0;
-    let text = if ms < 10_000 { format!("{seconds:.2}") } else { format!("{seconds:.1}") };
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{text} s")
+fn time_of(ms: u64) -> String {
+    if ms < 1_000 {
+        return format!("{ms} ms");
+    }
+    let text = format!("{:.2}", ms as f64 / 1_000.0);
+    format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 fn megabytes(value: f64) -> String {

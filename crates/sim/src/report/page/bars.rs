@@ -125,7 +125,7 @@ fn table(out: &mut String, report: &Report, rows: &[RoundRow]) {
         "<div class=\"scroll\">\n<table>\n<caption>All nodes together, round by round</caption>\n\
          <thead><tr><th scope=\"col\" class=\"n\">Round</th>\
          <th scope=\"col\" class=\"n\">Nodes informed</th><th scope=\"col\" class=\"n\">Share</th>\
-         <th scope=\"col\" class=\"n\">Theory</th><th scope=\"col\" class=\"n\">Messages</th>\
+         <th scope=\"col\" class=\"n spare\">Theory</th><th scope=\"col\" class=\"n\">Messages</th>\
          <th scope=\"col\" class=\"n\">Copies</th><th scope=\"col\" class=\"n\">Bytes</th>\
          </tr></thead>\n<tbody>\n",
     );
@@ -134,7 +134,7 @@ fn table(out: &mut String, report: &Report, rows: &[RoundRow]) {
         let _ = writeln!(
             out,
             "<tr><th scope=\"row\" class=\"n\">{}</th><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\">{}</td><td class=\"n spare\">{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             row.round,
             grouped(row.informed.into()),

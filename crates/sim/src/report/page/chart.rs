@@ -264,9 +264,13 @@ impl<'a> Chart<'a> {
         }
         let _ = writeln!(out, "<path class=\"measured\" d=\"{}\"/>", path(&measured));
         let end = facts::time_of(&self.report.curve, 1.0);
+        let limit = self.limit(out).map(|(points, text)| (places.line(&points), text));
         let mut names = vec![(own, true, "measured".to_owned(), "label strong")];
         if theory.len() > 1 {
             names.push((bound, true, "theory".into(), "label"));
+        }
+        if let Some((line, text)) = limit {
+            names.push((line, true, text, "label"));
         }
         if let Some(ms) = end {
             let (x, y) = (self.plot.x(ms), self.y(1.0));
@@ -283,6 +287,20 @@ impl<'a> Chart<'a> {
                 );
             }
         }
+    }
+
+    /// The bound on rounds that the run had to keep, if the time line goes that far.
+    fn limit(&self, out: &mut String) -> Option<([Spot; 2], String)> {
+        let mut targets = self.report.targets.iter();
+        let target = targets.find(|target| target.required && target.unit == "rounds")?;
+        let ms = target.bound * self.interval;
+        if !(ms > 0.0 && ms <= self.plot.most) {
+            return None;
+        }
+        let (x, top, bottom) = (self.plot.x(ms), self.plot.top, self.plot.bottom());
+        let _ = writeln!(out, "<path class=\"bound\" d=\"M{x:.1} {top}V{bottom}\"/>");
+        let text = format!("bound: {} rounds", crate::report::figures::number(target.bound));
+        Some(([(x, top), (x, bottom)], text))
     }
 
     /// As steps: a share holds until the next point. At most [`MOST_POINTS`], first and last kept.

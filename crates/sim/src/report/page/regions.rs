@@ -28,8 +28,8 @@ pub(super) fn section(out: &mut String, report: &Report) {
         out,
         "<section>\n<h2>Regions over time</h2>\n<div class=\"scroll\">\n<table class=\"regions\">\n\
          <caption>Share of each region’s honest nodes, from the write to {}</caption>\n\
-         <thead><tr><th scope=\"col\">Region</th><th scope=\"col\" class=\"n\">Nodes</th>\
-         <th scope=\"col\" class=\"spark\">0 to {}</th><th scope=\"col\" class=\"n\">First</th>\
+         <thead><tr><th scope=\"col\">Region</th><th scope=\"col\" class=\"n spare\">Nodes</th>\
+         <th scope=\"col\" class=\"spark\">0 to {}</th><th scope=\"col\" class=\"n spare\">First</th>\
          <th scope=\"col\" class=\"n\">Half</th><th scope=\"col\" class=\"n\">99 %</th>\
          <th scope=\"col\" class=\"n\">All</th></tr></thead>\n<tbody>",
         time(most),
@@ -40,13 +40,13 @@ pub(super) fn section(out: &mut String, report: &Report) {
         let at = |share: f64| facts::time_of(&region.curve, share).map_or("–".into(), time);
         let _ = write!(
             out,
-            "<tr><th scope=\"row\">{name}</th><td class=\"n\">{}</td><td class=\"spark\">",
+            "<tr><th scope=\"row\">{name}</th><td class=\"n spare\">{}</td><td class=\"spark\">",
             grouped(region.agents.into())
         );
         spark(out, &region.curve, most);
         let _ = writeln!(
             out,
-            "</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+            "</td><td class=\"n spare\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{}</td></tr>",
             at(f64::MIN_POSITIVE),
             at(0.5),

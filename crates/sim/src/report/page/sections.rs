@@ -14,18 +14,26 @@ pub(super) fn header(out: &mut String, report: &Report) {
     };
     let nodes = count(report.agents.into(), "node");
     let scenario = Escaped(&report.setup.scenario);
-    let mut summary = facts::summary(report);
-    if let Some(first) = summary.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
+    let summary = capital(facts::summary(report));
     let _ = writeln!(
         out,
         "<header>\n<p class=\"over\">Simulation <b>{scenario}</b>, {nodes}, seed {}</p>\n\
          <h1 class=\"{class}\"><span class=\"mark\" aria-hidden=\"true\">{mark}</span> {word}</h1>\n\
-         <p class=\"lead\">{}.</p>\n</header>",
+         <p class=\"lead\">{}.</p>",
         report.setup.seed,
         Escaped(&summary)
     );
+    if let Some(why) = report.failure() {
+        let _ = writeln!(out, "<p class=\"why\">{}.</p>", Escaped(&capital(why)));
+    }
+    out.push_str("</header>\n");
+}
+
+fn capital(mut text: String) -> String {
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
 }
 
 pub(super) fn targets(out: &mut String, report: &Report) {
