@@ -88,7 +88,7 @@ fn bars(out: &mut String, report: &Report, rows: &[RoundRow], panel: &Panel) {
             row.round,
             (panel.show)(*value)
         );
-        if row.round as usize % step == 0 {
+        if (row.round as usize).is_multiple_of(step) {
             let _ = writeln!(
                 out,
                 "<text class=\"tick middle\" x=\"{:.1}\" y=\"{}\">{}</text>",

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   verdict, targets          sections
-//!   curve over time, faults   chart (axes) + place (labels where no line is)
+//!   curve over time, faults   chart (axes, faults), lines, place (names where no line is)
 //!   cost of each round        bars
 //!   regions, setup            sections
 //! ```
@@ -11,6 +11,7 @@
 mod axis;
 mod bars;
 mod chart;
+mod lines;
 mod place;
 mod regions;
 mod sections;

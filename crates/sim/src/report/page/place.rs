@@ -11,7 +11,7 @@ const GAP: f64 = 5.0;
 /// Height of a line of text.
 const HEIGHT: f64 = 14.0;
 /// Width of a letter, in the mean.
-pub(super) const LETTER: f64 = 6.7;
+pub(super) const LETTER: f64 = 7.3;
 /// Distance of the points that a line is sampled at, and of the places that are tried.
 const STEP: f64 = 4.0;
 

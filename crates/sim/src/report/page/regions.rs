@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 
 use super::Escaped;
 use super::axis::Plot;
-use super::chart::path;
+use super::lines::path;
 use super::place::Spot;
 use crate::report::figures::{grouped, time};
 use crate::report::{Point, Report, facts};
