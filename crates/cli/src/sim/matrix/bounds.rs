@@ -36,14 +36,14 @@ const fn size(agents: u32, fanout: usize, rounds: [u32; 2], ms: [u64; 2], budget
         ms_strict: ms[1],
         megabytes_per_s_budget: budget,
         sla_percent: match agents {
-            ..1_000 => None,
-            ..10_000 => Some(99.9),
-            ..1_000_000 => Some(99.5),
+            0..1_000 => None,
+            1_000..10_000 => Some(99.9),
+            10_000..1_000_000 => Some(99.5),
             _ => Some(99.0),
         },
         most_seeds: match agents {
-            ..100_000 => u32::MAX,
-            ..1_000_000 => 3,
+            0..100_000 => u32::MAX,
+            100_000..1_000_000 => 3,
             _ => 1,
         },
     }
