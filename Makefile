@@ -4,7 +4,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help test verify fmt-check clippy unit docs deny fix coverage fuzz fuzz-reach bench
+.PHONY: help test verify fmt-check clippy unit docs deny fix coverage fuzz fuzz-reach bench \
+	sim-check sim-accept sim-nightly
 
 CARGO ?= cargo
 # One profile and one set of flags everywhere, so that no step builds again what another built.
@@ -47,6 +48,13 @@ deny:
 fix: ## Format, and apply what clippy can repair.
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
+
+sim-check: ## The simulator's regression gate; part of test.
+	$(CARGO) test $(LOCKED) -p knhk-mesh-sim --test baseline
+
+sim-accept: ## Take the figures of this code as the new baseline.
+	SIM_ACCEPT=1 $(CARGO) test $(LOCKED) -p knhk-mesh-sim --test baseline
+	@git diff --stat -- crates/sim/tests/baseline.json
 
 # Debian's llvm-19 and newer read the profiles of current compilers; rustup's llvm-tools do as well.
 LLVM_BIN := $(firstword $(wildcard $(foreach v,22 21 20 19,/usr/lib/llvm-$(v)/bin)))

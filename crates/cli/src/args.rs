@@ -27,6 +27,8 @@ pub(crate) enum Command {
     /// Exit code 0 if every target and invariant held, 1 if not, 2 if nothing was run.
     #[command(verbatim_doc_comment)]
     Sim(crate::sim::Sim),
+    /// Check a configuration, show where its values come from, print its schema
+    Config(crate::config::Config),
 }
 
 /// What carries the links.

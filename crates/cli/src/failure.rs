@@ -6,31 +6,59 @@ use std::io::Write;
 /// A command's end without success.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// 1 failed or not converged, 130 interrupted. (2, usage, is clap's.)
+    /// 1 failed or not converged, 78 bad configuration, 130 interrupted. (2, usage, is clap's.)
     pub(crate) exit_code: u8,
     code: &'static str,
     message: String,
     help: String,
+    /// For people, instead of message and help.
+    text: Option<String>,
+    /// For programs, besides message and help.
+    diagnostics: Vec<serde_json::Value>,
 }
 
 impl Failure {
     pub(crate) fn new(code: &'static str, message: &dyn Display, help: &str) -> Self {
-        Failure { exit_code: 1, code, message: message.to_string(), help: help.into() }
+        Failure {
+            exit_code: 1,
+            code,
+            message: message.to_string(),
+            help: help.into(),
+            text: None,
+            diagnostics: Vec::new(),
+        }
+    }
+
+    pub(crate) fn ending_with(self, exit_code: u8) -> Self {
+        Failure { exit_code, ..self }
+    }
+
+    pub(crate) fn told_as(self, text: String) -> Self {
+        Failure { text: Some(text), ..self }
+    }
+
+    pub(crate) fn with_diagnostics(self, diagnostics: Vec<serde_json::Value>) -> Self {
+        Failure { diagnostics, ..self }
     }
 
     /// Stopped by Ctrl-C: nothing is wrong, so nothing is printed.
     pub(crate) fn interrupted() -> Self {
-        Failure { exit_code: 130, code: "interrupted", message: String::new(), help: String::new() }
+        Failure::new("interrupted", &"", "").ending_with(130)
     }
 
     pub(crate) fn print(&self, json: bool) {
         let mut out = std::io::stderr().lock();
         // A closed standard error leaves nobody to tell.
         let _ = if json {
-            let error = serde_json::json!({
+            let mut error = serde_json::json!({
                 "code": self.code, "message": self.message, "help": self.help,
             });
+            if !self.diagnostics.is_empty() {
+                error["diagnostics"] = self.diagnostics.clone().into();
+            }
             writeln!(out, "{}", serde_json::json!({ "error": error }))
+        } else if let Some(text) = &self.text {
+            out.write_all(text.as_bytes())
         } else if self.message.is_empty() {
             Ok(())
         } else {

@@ -5,11 +5,13 @@
 //!   args ─┬─> dev ─┬─ swarm    starts and stops the nodes
 //!         │        ├─ measure  makes updates, watches them arrive
 //!         │        └─ report   prints
-//!         └─> sim              simulates, compares, prints
+//!         ├─> sim              simulates, compares, prints
+//!         └─> config           checks, shows and describes configurations
 //! ```
 #![forbid(unsafe_code)]
 
 mod args;
+mod config;
 mod dev;
 mod failure;
 mod process;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let (output, result) = match cli.command {
         Command::Dev(dev) => (dev.output, run(dev)),
         Command::Sim(sim) => (sim.output(), sim::run(&sim)),
+        Command::Config(config) => (config.output, config::run(&config)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -27,8 +27,6 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
 const CARE: Duration = Duration::from_millis(500);
 /// How often one chosen link is replaced by another.
 const ROTATION: Duration = Duration::from_secs(10);
-/// Most addresses of a member.
-const MAX_ADDRESSES: usize = 4;
 
 /// What a node says about itself in its slot 0.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,7 +39,7 @@ pub struct Member {
     pub region: String,
     /// Its zone.
     pub zone: String,
-    /// Where others dial it; at most four.
+    /// Where others dial it; at most [`PeerInfo::MAX_ADDRESSES`].
     pub addresses: Vec<SocketAddr>,
 }
 
@@ -75,7 +73,7 @@ impl Member {
         let (left, wire_version) = (r.u8()?, r.u8()?);
         let (region, zone) = (read_text(&mut r)?, read_text(&mut r)?);
         let count = usize::from(r.u8()?);
-        if left > 1 || count > MAX_ADDRESSES {
+        if left > 1 || count > PeerInfo::MAX_ADDRESSES {
             return Err(Refused::Malformed);
         }
         let read = (0..count).map(|_| read_address(&mut r));
@@ -277,10 +275,11 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
             if let Ok(member) = Member::decode(&bytes) {
-                prop_assert!(member.addresses.len() <= MAX_ADDRESSES);
+                prop_assert!(member.addresses.len() <= PeerInfo::MAX_ADDRESSES);
             }
         }
     }
+
     #[test]
     fn addresses_of_nobody_or_of_everybody_are_passed_over() {
         let texts = ["10.0.0.1:0", "0.0.0.0:9", "[::]:9", "224.0.0.1:9", "[ff02::1]:9"];

@@ -13,8 +13,6 @@ pub enum Event {
         /// Links chosen.
         links: u32,
     },
-    /// This node's answer to "converged?" changed.
-    Converged(bool),
     /// A member appeared in the directory.
     MemberJoined(NodeId),
     /// A member said that it leaves.

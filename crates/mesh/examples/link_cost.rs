@@ -15,13 +15,13 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 const MESSAGE_BYTES: usize = 300;
 
-async fn bound(number: u64, profile: Profile) -> (Transport, Receiver<Event>) {
+fn bound(number: u64, profile: Profile) -> (Transport, Receiver<Event>) {
     let mut secret = [7; 32];
     secret[..8].copy_from_slice(&number.to_le_bytes());
     let keypair = Arc::new(Keypair::from_secret(&secret));
     let (events, received) = channel(EVENT_CAPACITY);
     let settings = Settings::new(keypair, MeshId([1; 32]), profile);
-    (Transport::quic(settings, events).await.unwrap(), received)
+    (Transport::quic(settings, events).unwrap(), received)
 }
 
 async fn up(events: &mut Receiver<Event>) -> Link {
@@ -77,7 +77,7 @@ async fn memory() {
     let before = rss_bytes();
     let mut bounds = Vec::new();
     for number in 0..nodes {
-        bounds.push(bound(1_000 + number, Profile::Lean).await);
+        bounds.push(bound(1_000 + number, Profile::Lean));
     }
     let (alone, began) = (rss_bytes(), Instant::now());
     for at in 0..nodes as usize {
@@ -108,8 +108,8 @@ async fn main() {
 
 /// One link, from sparse to flooded.
 async fn traffic() {
-    let (server, mut server_events) = bound(1, Profile::Normal).await;
-    let (client, mut client_events) = bound(2, Profile::Normal).await;
+    let (server, mut server_events) = bound(1, Profile::Normal);
+    let (client, mut client_events) = bound(2, Profile::Normal);
     client.dial(Target { node: None, addr: server.local_addr() });
     let link = up(&mut client_events).await;
     up(&mut server_events).await;

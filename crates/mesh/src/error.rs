@@ -18,21 +18,6 @@ pub enum JoinError {
     /// A setting is outside its range.
     #[error(transparent)]
     Config(#[from] OutOfRange),
-    /// Everybody would be admitted from everywhere.
-    #[error(
-        "open admission is for loopback only, and {addr} is not: list the members' node ids in the \
-         allowlist, bind to 127.0.0.1, or set insecure if everybody may write"
-    )]
-    OpenBeyondLoopback {
-        /// The address asked for.
-        addr: SocketAddr,
-    },
-    /// Plaintext would leave the host.
-    #[error("tcp sends in clear, and {addr} is not loopback: use quic, or set insecure")]
-    PlaintextBeyondLoopback {
-        /// The address asked for.
-        addr: SocketAddr,
-    },
     /// Others could not dial this node back.
     #[error("{addr} is every address of this host: say in config.addresses where others dial")]
     NoAddress {
@@ -45,7 +30,7 @@ pub enum JoinError {
     /// The data folder could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The address could not be bound.
+    /// The address could not be bound, or would open the node to everybody.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The operating system gave no randomness.

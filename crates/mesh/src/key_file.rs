@@ -180,37 +180,28 @@ fn wipe(secret: &mut [u8]) {
 #[cfg(unix)]
 mod tests {
     use super::*;
+    use crate::test_folder::Folder;
     use std::os::unix::fs::PermissionsExt;
 
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let folder = std::env::temp_dir().join(format!("knhk-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&folder);
-            fs::create_dir(&folder).unwrap();
-            Folder(folder)
-        }
-        fn key(&self) -> PathBuf {
-            self.0.join("node.key")
-        }
+    fn folder(name: &str) -> Folder {
+        let folder = Folder::new(name);
+        fs::create_dir(&folder.0).unwrap();
+        folder
     }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    fn key(folder: &Folder) -> PathBuf {
+        folder.0.join("node.key")
     }
 
     #[test]
     fn a_key_is_created_once_for_its_owner_and_then_loaded() {
-        let folder = Folder::new("created");
-        let Loaded::Created(created) = load_or_create(&folder.key()).unwrap() else {
+        let folder = folder("created");
+        let Loaded::Created(created) = load_or_create(&key(&folder)).unwrap() else {
             panic!("there was a key");
         };
-        let mode = fs::metadata(folder.key()).unwrap().permissions().mode();
+        let mode = fs::metadata(key(&folder)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let Loaded::Loaded(loaded) = load_or_create(&folder.key()).unwrap() else {
+        let Loaded::Loaded(loaded) = load_or_create(&key(&folder)).unwrap() else {
             panic!("it was made again");
         };
         assert_eq!(loaded.node_id(), created.node_id());
@@ -219,11 +210,11 @@ mod tests {
 
     #[test]
     fn a_key_that_others_can_read_is_refused_with_the_remedy() {
-        let folder = Folder::new("exposed");
-        load_or_create(&folder.key()).unwrap();
+        let folder = folder("exposed");
+        load_or_create(&key(&folder)).unwrap();
         for mode in [0o640, 0o604, 0o660, 0o644] {
-            fs::set_permissions(folder.key(), fs::Permissions::from_mode(mode)).unwrap();
-            let error = load_or_create(&folder.key()).unwrap_err();
+            fs::set_permissions(key(&folder), fs::Permissions::from_mode(mode)).unwrap();
+            let error = load_or_create(&key(&folder)).unwrap_err();
             assert!(matches!(error, KeyFileError::Exposed { .. }));
             assert!(error.to_string().contains("chmod 600"));
         }
@@ -231,22 +222,22 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused_and_kept() {
-        let folder = Folder::new("malformed");
-        load_or_create(&folder.key()).unwrap();
-        let good = fs::read_to_string(folder.key()).unwrap();
-        let key = good.lines().last().unwrap().to_owned();
-        let twice = format!("{good}{key}\n");
-        for bad in ["", "# only words\n", "no key", &key[1..], &key.to_uppercase(), &twice] {
-            fs::write(folder.key(), bad).unwrap();
-            let refused = load_or_create(&folder.key());
+        let folder = folder("malformed");
+        load_or_create(&key(&folder)).unwrap();
+        let good = fs::read_to_string(key(&folder)).unwrap();
+        let line = good.lines().last().unwrap().to_owned();
+        let twice = format!("{good}{line}\n");
+        for bad in ["", "# only words\n", "no key", &line[1..], &line.to_uppercase(), &twice] {
+            fs::write(key(&folder), bad).unwrap();
+            let refused = load_or_create(&key(&folder));
             assert!(matches!(refused, Err(KeyFileError::Malformed { .. })), "{bad}");
-            assert_eq!(fs::read_to_string(folder.key()).unwrap(), bad);
+            assert_eq!(fs::read_to_string(key(&folder)).unwrap(), bad);
         }
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_an_error() {
-        let folder = Folder::new("missing");
+        let folder = folder("missing");
         let missing = folder.0.join("none").join("node.key");
         assert!(matches!(load_or_create(&missing), Err(KeyFileError::Io { .. })));
     }

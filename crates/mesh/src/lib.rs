@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod config_file;
 pub mod error;
 pub mod key_file;
 mod mesh;
@@ -20,6 +21,8 @@ mod node_task;
 pub mod options;
 pub mod peer_registry;
 pub mod storage;
+#[cfg(test)]
+mod test_folder;
 pub mod transport;
 mod views;
 pub mod watch;
@@ -32,10 +35,9 @@ pub use knhk_mesh_core::{
 pub use error::{JoinError, ReadError, Stopped, WatchError, WriteError};
 pub use knhk_mesh_core::messages::Receipt;
 pub use mesh::{Mesh, Status};
-pub use node_task::Traffic;
 pub use options::{Identity, Options, TransportKind};
 pub use peer_registry::{PeerInfo, PeerRegistry};
-pub use transport::Profile;
+pub use transport::{Profile, Traffic};
 pub use views::{Sibling, Value};
 pub use watch::{Change, Lagged, Watch};
 

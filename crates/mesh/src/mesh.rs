@@ -8,7 +8,7 @@
 //! ```
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use knhk_mesh_core::config;
@@ -22,11 +22,11 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::error::{JoinError, Stopped, WatchError};
 use crate::key_file::{self, Loaded};
-use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask, Traffic};
+use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::{Answer, Found, Store, StoreError};
-use crate::transport::{self, Settings, Transport};
+use crate::transport::{self, Settings, Traffic, Transport};
 use crate::watch::{Watch, Watchers};
 
 /// The key file inside the data folder.
@@ -94,14 +94,18 @@ impl Mesh {
             admission: config.admission.clone(),
             bind: options.bind,
             insecure: options.insecure,
+            compression: options.compression,
+            rotate_every: options.rotate_every,
+            aes_256_only: options.aes_256_only,
+            rate_limit_per_peer: options.rate_limit_per_peer,
             max_links: config.max_links,
             ..Settings::new(Arc::clone(&keypair), mesh, options.profile)
         };
         let (event, events) = mpsc::channel(transport::EVENT_CAPACITY);
         let transport = match options.transport {
-            TransportKind::Quic => Transport::quic(settings, event).await?,
-            TransportKind::Tcp => Transport::tcp(settings, event).await?,
-            TransportKind::Memory(hub) => Transport::memory(settings, event, hub).await?,
+            TransportKind::Quic => Transport::quic(settings, event)?,
+            TransportKind::Tcp => Transport::tcp(settings, event)?,
+            TransportKind::Memory(hub) => Transport::memory(settings, event, hub)?,
         };
         let local_addr = transport.local_addr();
         if config.addresses.is_empty() {
@@ -123,7 +127,7 @@ impl Mesh {
             node,
             effects: Effects::new(opened.store, dialler),
             clock,
-            transport: Arc::new(transport),
+            transport,
             events,
             commands: mailbox,
             answers,
@@ -269,24 +273,13 @@ async fn open(
     answers: mpsc::Sender<Answer>,
 ) -> Result<Opened, JoinError> {
     let Some(folder) = data_dir else {
-        let (keypair, new_key) = match identity {
-            Identity::New(keypair) => (keypair, true),
-            Identity::Existing(keypair) => (keypair, false),
-            Identity::Auto => (fresh_key()?, true),
-        };
+        let (keypair, new_key) = keypair(identity, None)?;
         return Ok(Opened { keypair, new_key, store: Store::Memory, found: Found::default() });
     };
     let opening = move || -> Result<Opened, JoinError> {
         crate::storage::create_folder(&folder)
             .map_err(|reason| StoreError::Unusable { path: folder.clone(), reason })?;
-        let (keypair, new_key) = match identity {
-            Identity::New(keypair) => (keypair, true),
-            Identity::Existing(keypair) => (keypair, false),
-            Identity::Auto => match key_file::load_or_create(&folder.join(KEY_FILE))? {
-                Loaded::Created(keypair) => (keypair, true),
-                Loaded::Loaded(keypair) => (keypair, false),
-            },
-        };
+        let (keypair, new_key) = keypair(identity, Some(&folder))?;
         let (store, found) = Store::open(&folder, keypair.node_id(), mesh, answers)?;
         Ok(Opened { keypair, new_key, store, found })
     };
@@ -297,8 +290,19 @@ async fn open(
     }
 }
 
-fn fresh_key() -> Result<Keypair, JoinError> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|e| JoinError::Randomness(e.to_string()))?;
-    Ok(Keypair::from_secret(&secret))
+/// The key, and whether it was made in this start.
+fn keypair(identity: Identity, folder: Option<&Path>) -> Result<(Keypair, bool), JoinError> {
+    Ok(match (identity, folder) {
+        (Identity::New(keypair), _) => (keypair, true),
+        (Identity::Existing(keypair), _) => (keypair, false),
+        (Identity::Auto, Some(folder)) => match key_file::load_or_create(&folder.join(KEY_FILE))? {
+            Loaded::Created(keypair) => (keypair, true),
+            Loaded::Loaded(keypair) => (keypair, false),
+        },
+        (Identity::Auto, None) => {
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret).map_err(|e| JoinError::Randomness(e.to_string()))?;
+            (Keypair::from_secret(&secret), true)
+        }
+    })
 }

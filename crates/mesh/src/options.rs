@@ -4,14 +4,15 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use knhk_mesh_core::config::{Admission, Config};
+use knhk_mesh_core::config::Config;
 use knhk_mesh_core::identity::Keypair;
 
 use crate::clock::WallClock;
 use crate::error::JoinError;
-use crate::transport::Profile;
 use crate::transport::memory::MemoryHub;
+use crate::transport::{self, Profile, check_exposure};
 
 /// What carries the links.
 #[derive(Clone, Default)]
@@ -75,6 +76,16 @@ pub struct Options {
     pub identity: Identity,
     /// Allows open admission and plaintext beyond loopback.
     pub insecure: bool,
+    /// Whether batches are compressed where that pays (default true).
+    pub compression: bool,
+    /// Age at which the TLS key is renewed, +-10 % (default 24 h). It stays valid for twice as
+    /// long.
+    pub rotate_every: Duration,
+    /// TLS offers and takes AES-256-GCM only. QUIC's first packets keep AES-128 (RFC 9001, 5.2).
+    pub aes_256_only: bool,
+    /// Messages per second that are read from one peer, with a burst of one second; more wait,
+    /// and the peer's credit runs out. `None` reads all.
+    pub rate_limit_per_peer: Option<u32>,
     /// Memory of a connection at rest: `Lean` for many nodes in one process.
     pub profile: Profile,
     /// Where the time of day is read.
@@ -93,6 +104,10 @@ impl Default for Options {
             data_dir: None,
             identity: Identity::default(),
             insecure: false,
+            compression: true,
+            rotate_every: transport::ROTATE_EVERY,
+            aes_256_only: false,
+            rate_limit_per_peer: None,
             profile: Profile::default(),
             clock: WallClock::system(),
             random_seed: None,
@@ -108,13 +123,8 @@ impl Options {
         if matches!(self.transport, TransportKind::Memory(_)) {
             return Ok(());
         }
-        let exposed = !addr.ip().is_loopback() && !self.insecure;
-        if exposed && self.config.admission == Admission::Open {
-            return Err(JoinError::OpenBeyondLoopback { addr });
-        }
-        if exposed && matches!(self.transport, TransportKind::Tcp) {
-            return Err(JoinError::PlaintextBeyondLoopback { addr });
-        }
+        let clear = matches!(self.transport, TransportKind::Tcp);
+        check_exposure(addr, &self.config.admission, clear, self.insecure)?;
         if addr.ip().is_unspecified() && self.config.addresses.is_empty() {
             return Err(JoinError::NoAddress { addr });
         }
@@ -125,6 +135,7 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use knhk_mesh_core::config::Admission;
     use knhk_mesh_core::identity::NodeId;
 
     fn refused(options: &Options) -> String {

@@ -20,13 +20,13 @@ use knhk_mesh_core::identity::{Incarnation, NodeId, PeerIx};
 use knhk_mesh_core::node::Node;
 use knhk_mesh_core::peer_registry::{self as core, PeerView, RegisterError};
 use knhk_mesh_core::rng::Rng;
-use knhk_mesh_core::time::Now;
+use knhk_mesh_core::time::Time;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::mesh::ask;
-use crate::node_task::{Asked, Command};
+use crate::node_task::Command;
 
 /// A peer counts as active if it was heard within this time.
 const ACTIVE: Duration = Duration::from_secs(30);
@@ -131,10 +131,7 @@ impl PeerRegistry {
             zone: peer.zone,
             incarnation: peer.incarnation,
         };
-        self.change(peer.id, move |node, now| {
-            node.registry_mut().register(told, now.mono).map(drop).map_err(RegistryError::from)
-        })
-        .await
+        self.change(peer.id, move |registry, now| Ok(registry.register(told, now).map(drop)?)).await
     }
 
     /// Removes a peer for good: it no longer counts for the quorum.
@@ -143,9 +140,8 @@ impl PeerRegistry {
     /// [`RegistryError`].
     pub async fn deregister_peer(&self, id: &NodeId) -> Result<(), RegistryError> {
         let id = *id;
-        self.change(id, move |node, _| {
-            let removed = node.registry_mut().forget(&id);
-            removed.then_some(()).ok_or(RegistryError::UnknownPeer)
+        self.change(id, move |registry, _| {
+            registry.forget(&id).then_some(()).ok_or(RegistryError::UnknownPeer)
         })
         .await
     }
@@ -178,7 +174,7 @@ impl PeerRegistry {
     /// # Errors
     /// [`RegistryError`].
     pub async fn update_reputation(&self, id: &NodeId, delta: f32) -> Result<f32, RegistryError> {
-        self.observe(id, move |registry, ix, _| registry.update_reputation(ix, delta)).await
+        self.observe(*id, move |registry, ix, _| registry.update_reputation(ix, delta)).await
     }
 
     /// Notes a contact with a peer now.
@@ -186,7 +182,7 @@ impl PeerRegistry {
     /// # Errors
     /// [`RegistryError`].
     pub async fn touch_peer(&self, id: &NodeId) -> Result<(), RegistryError> {
-        self.observe(id, |registry, ix, now| registry.touch(ix, now.mono).then_some(())).await
+        self.observe(*id, |registry, ix, now| registry.touch(ix, now).then_some(())).await
     }
 
     /// Drops the peers that were not heard for `timeout` and says how many; they still count for
@@ -242,14 +238,15 @@ impl PeerRegistry {
         Rng::new(self.model.draws.fetch_add(1, Ordering::Relaxed))
     }
 
-    async fn change(
-        &self,
-        id: NodeId,
-        change: impl FnOnce(&mut Node, Now) -> Result<(), RegistryError> + Send + 'static,
-    ) -> Result<(), RegistryError> {
+    /// Changes what is known about `id`, here and in the copy.
+    async fn change<R, F>(&self, id: NodeId, change: F) -> Result<R, RegistryError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut core::PeerRegistry, Time) -> Result<R, RegistryError> + Send + 'static,
+    {
         let commands = self.commands.upgrade().ok_or(RegistryError::Stopped)?;
-        let changed = ask(&commands, move |asked: &mut Asked<'_>| {
-            let changed = change(asked.node, asked.now);
+        let changed = ask(&commands, move |asked| {
+            let changed = change(asked.node.registry_mut(), asked.now.mono);
             asked.refresh_peer(&id);
             changed
         });
@@ -258,18 +255,14 @@ impl PeerRegistry {
 
     async fn observe<R: Send + 'static>(
         &self,
-        id: &NodeId,
-        note: impl FnOnce(&mut core::PeerRegistry, PeerIx, Now) -> Option<R> + Send + 'static,
+        id: NodeId,
+        note: impl FnOnce(&mut core::PeerRegistry, PeerIx, Time) -> Option<R> + Send + 'static,
     ) -> Result<R, RegistryError> {
-        let commands = self.commands.upgrade().ok_or(RegistryError::Stopped)?;
-        let id = *id;
-        let noted = ask(&commands, move |asked| {
-            let registry = asked.node.registry_mut();
-            let noted = registry.by_id(&id).and_then(|ix| note(registry, ix, asked.now));
-            asked.refresh_peer(&id);
+        self.change(id, move |registry, now| {
+            let noted = registry.by_id(&id).and_then(|ix| note(registry, ix, now));
             noted.ok_or(RegistryError::UnknownPeer)
-        });
-        noted.await.unwrap_or(Err(RegistryError::Stopped))
+        })
+        .await
     }
 
     async fn choose(

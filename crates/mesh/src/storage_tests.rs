@@ -1,28 +1,11 @@
 //! What a store promises: acknowledged means readable after a restart, and every fault is told.
 use super::*;
+use crate::test_folder::Folder;
 use knhk_mesh_core::frame::Slot;
 use knhk_mesh_core::messages::sink::OwnRecord;
 
 const NODE_A: NodeId = NodeId([1; 32]);
 const MESH_A: MeshId = MeshId([2; 32]);
-
-/// A folder of its own for each test, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let unique = format!("knhk-mesh-store-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(unique);
-        let _ = std::fs::remove_dir_all(&path);
-        Folder(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn open(folder: &Folder) -> Result<(Store, Found, mpsc::Receiver<Answer>), StoreError> {
     let (sender, receiver) = mpsc::channel(16);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use common::{Folder, on};
 use knhk_mesh::config::{Admission, Config};
 use knhk_mesh::identity::{Keypair, NodeId, Signer};
+use knhk_mesh::transport::BindError;
 use knhk_mesh::transport::memory::MemoryHub;
 use knhk_mesh::{Identity, JoinError, Mesh, Options};
 
@@ -15,7 +16,7 @@ async fn open_admission_beyond_loopback_is_refused_before_anything_is_made() {
     let bind = "0.0.0.0:0".parse().unwrap();
     let options = Options { bind, data_dir: Some(folder.0.clone()), ..Options::default() };
     let refused = Mesh::join(options).await.err().unwrap();
-    assert!(matches!(refused, JoinError::OpenBeyondLoopback { .. }), "{refused}");
+    assert!(matches!(refused, JoinError::Bind(BindError::OpenBeyondLoopback(_))), "{refused}");
     assert!(!folder.0.exists());
 }
 

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{agree, swarm};
 use knhk_mesh::transport::memory::MemoryHub;
 use knhk_mesh::{Lagged, Watch};
@@ -63,4 +65,23 @@ async fn the_directory_can_be_read_and_changed() {
     registry.deregister_peer(&liar).await.unwrap();
     assert!(registry.get_peer(&liar).is_none() && registry.touch_peer(&liar).await.is_err());
     assert_eq!(nodes[2].peers().await.unwrap().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_nearest_peers_are_those_with_a_measured_latency() {
+    let hub = MemoryHub::with(Duration::from_millis(5), 0.0, 1);
+    let nodes = swarm(&hub, 4).await;
+    let registry = nodes[0].peer_registry().await.unwrap();
+    common::eventually(|| async { registry.get_nearest_peers(3).await.len() == 3 }).await;
+    let nearest = registry.get_nearest_peers(3).await;
+    assert!(nearest.iter().all(|peer| peer.latency == Some(Duration::from_millis(10))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn linked_peers_stay_active_and_are_not_pruned() {
+    let nodes = swarm(&MemoryHub::new(), 3).await;
+    let registry = nodes[0].peer_registry().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(registry.active_peer_count(), 2);
+    assert_eq!(registry.prune_stale_peers(Duration::from_secs(60)).await, 0);
 }

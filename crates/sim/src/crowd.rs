@@ -126,14 +126,7 @@ impl Crowd {
         assert!(plan.nodes >= 2, "a mesh has at least two nodes");
         let signers: Vec<_> = (0..plan.nodes).map(|i| plan.signer(i)).collect();
         let directory = plan.directory(&signers);
-        let shared = Shared {
-            network: plan.network.clone(),
-            wire: plan.drive.wire,
-            boots: Vec::with_capacity(plan.nodes),
-            who: Who::Listed,
-            slow: HashMap::default(),
-            any_slow: false,
-        };
+        let shared = Shared::new(plan.network.clone(), plan.drive.wire, Who::Listed);
         let mut engine = Engine::new(shared, plan.seed, plan.drive.queue, plan.drive.threads);
         let now = engine.shared.now(0, 0);
         for (i, signer) in signers.into_iter().enumerate() {

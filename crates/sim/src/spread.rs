@@ -181,10 +181,7 @@ impl Spread {
 ///
 /// # Panics
 /// If an invariant of the engine breaks; what the protocol breaks is in the report.
-pub fn run(
-    spread: &Spread,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Report, SpreadError> {
+pub fn run(spread: &Spread, progress: &mut dyn FnMut(Progress)) -> Result<Report, SpreadError> {
     spread.check()?;
     let settings = spread.settings()?;
     let (corrupt, writers) = spread.cast();
@@ -198,7 +195,8 @@ pub fn run(
         let done = i as f64 / nodes as f64;
         progress(Progress { stage: "linking", sim_ms: 0, done, events: 0 });
     });
-    let mut run = Run { spread, plan: &plan, honest: (nodes - plan.corrupt.len()) as u64, progress };
+    let mut run =
+        Run { spread, plan: &plan, honest: (nodes - plan.corrupt.len()) as u64, progress };
     run.warm_up(&mut crowd);
     let course = run.measure(&mut crowd);
     Ok(run.report(&mut crowd, &course))
@@ -319,7 +317,8 @@ impl Run<'_> {
             .collect();
         times.sort_unstable();
         let all = times.len() as u64 == self.honest;
-        let sim_ms = if all { times.last().map_or(0, |(at, _)| *at) } else { course.ended - course.wrote };
+        let sim_ms =
+            if all { times.last().map_or(0, |(at, _)| *at) } else { course.ended - course.wrote };
         let spent = |of: fn(&Tally) -> u64| {
             (of(&course.after) - of(&course.before)) as f64 / f64::from(spread.agents)
         };
@@ -402,7 +401,8 @@ impl Run<'_> {
     fn faults(&self, sim_ms: Slot) -> Vec<FaultSpan> {
         let spread = self.spread;
         let always = |what: String| FaultSpan { from_ms: 0.0, until_ms: Some(sim_ms as f64), what };
-        let loss = (spread.loss > 0.0).then(|| format!("{} % of messages lost", percent(spread.loss)));
+        let loss =
+            (spread.loss > 0.0).then(|| format!("{} % of messages lost", percent(spread.loss)));
         let liars = spread.adversaries.iter().filter(|(_, share)| *share > 0.0);
         let liars = liars.map(|(kind, share)| format!("{} % {kind}", percent(*share)));
         loss.into_iter().chain(liars).map(always).collect()
@@ -411,8 +411,8 @@ impl Run<'_> {
     fn notes(&self) -> Vec<String> {
         let each = self.plan.settings.wanted_links().min(self.plan.nodes - 1);
         let mut notes = vec![format!(
-            "A flat overlay of sampled links: each node chose {each} others, over one directory that \
-             all share; links stand for the whole run."
+            "A flat overlay of sampled links: each node chose {each} others from one directory \
+             that all share; links stand for the whole run."
         )];
         if !self.spread.encodes() {
             notes.push("Messages were not encoded (--wire does it); verdicts are real.".into());
@@ -422,10 +422,9 @@ impl Run<'_> {
 
     fn command(&self) -> String {
         let s = self.spread;
-        let mut line = format!(
-            "knhk-mesh sim --agents {} --lanes {} --fanout {} --interval-ms {} --seed {} --latency {}",
-            s.agents, lanes(s.lanes), s.fanout, self.interval(), s.seed, s.latency.name()
-        );
+        let mut line = format!("knhk-mesh sim --agents {} --seed {}", s.agents, s.seed);
+        line += &format!(" --lanes {} --fanout {}", lanes(s.lanes), s.fanout);
+        line += &format!(" --interval-ms {} --latency {}", self.interval(), s.latency.name());
         if s.loss > 0.0 {
             line += &format!(" --loss {}", s.loss);
         }

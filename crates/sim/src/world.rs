@@ -97,8 +97,7 @@ impl World {
         assert!(settings.is_ok(), "the scenario's configuration is in range");
         let Ok(settings) = settings else { unreachable!() };
         let who = Who::Known { ids: Vec::new(), machines: HashMap::default() };
-        let (boots, slow) = (Vec::new(), HashMap::default());
-        let shared = Shared { network, wire: drive.wire, boots, who, slow, any_slow: false };
+        let shared = Shared::new(network, drive.wire, who);
         let mut world = World {
             engine: Engine::new(shared, seed, drive.queue, drive.threads),
             settings,

@@ -11,17 +11,19 @@ use knhk_mesh_core::config::Config;
 use knhk_mesh_core::frame::{Kind, RecordHead, Slot};
 use knhk_mesh_core::membership::Member;
 use knhk_mesh_core::messages::Lane;
-use knhk_mesh_core::node::{LinkKind, Phase};
+use knhk_mesh_core::node::Phase;
 use knhk_mesh_core::time::Hlc;
 use knhk_mesh_sim::{Network, World};
 use proptest::prelude::*;
 
 fn chosen(world: &World, i: usize) -> usize {
-    world.node(i).peers().filter(|peer| peer.link == LinkKind::Chosen).count()
+    world.node(i).links().chosen()
 }
 
+/// Links whose peer is in the directory.
 fn linked(world: &World, i: usize) -> usize {
-    world.node(i).peers().filter(|peer| peer.link != LinkKind::None).count()
+    let node = world.node(i);
+    node.links().iter().filter(|link| node.registry().get(link.peer).is_some()).count()
 }
 
 fn is_connected(world: &World) -> bool {
@@ -48,7 +50,7 @@ fn who_leaves_is_gone_everywhere_and_its_records_stay() {
     for i in (0..6).filter(|&i| i != 2) {
         assert_eq!(world.node(i).registry().members(), 5);
         assert_eq!(status(&mut world, i).links, linked(&world, i), "no link hangs");
-        assert!(world.node(i).peers().all(|peer| peer.node != gone));
+        assert!(world.node(i).registry().by_id(&gone).is_none());
         let left = |e: &&_| **e == knhk_mesh_core::telemetry::Event::MemberLeft(gone);
         assert_eq!(world.events(i).iter().filter(left).count(), 1);
         assert_eq!(shown(&world, i, "k2").as_deref(), Some("v2"), "what waited went with it");

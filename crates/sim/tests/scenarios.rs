@@ -1,35 +1,14 @@
 //! The scenarios of the specification on the in-memory driver: many real nodes, virtual time.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use core::time::Duration;
+mod common;
 
+use common::{incr, key, seconds, set, settled, settled_over};
 use knhk_mesh_core::config::{Config, Lanes};
-use knhk_mesh_core::crdt::{Key, Op};
+use knhk_mesh_core::crdt::Op;
 use knhk_mesh_core::time::Time;
 use knhk_mesh_sim::adversary::Kind;
 use knhk_mesh_sim::{Network, World};
-
-fn key(text: &str) -> Key {
-    Key::try_from(text).unwrap()
-}
-
-fn set(k: &str, value: &str) -> Op {
-    Op::Set { key: key(k), value: value.to_owned().into(), ttl: None }
-}
-
-fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-/// A world in which everybody knows everybody.
-fn settled(n: usize, config: Config, network: Network, seed: u64) -> World {
-    let mut world = World::new(n, config, network, seed);
-    let know = |w: &mut World| (0..n).all(|i| w.node(i).registry().members() == n) && w.agrees();
-    let deadline = world.now() + seconds(60);
-    assert!(world.run_until(deadline, know), "all {n} join within 60 s (seed {seed})");
-    world.run_for(seconds(2));
-    world
-}
 
 /// Rounds until all nodes that answer show the value.
 fn rounds_to(world: &mut World, k: &str, value: &str) -> u64 {
@@ -46,14 +25,14 @@ fn rounds_to(world: &mut World, k: &str, value: &str) -> u64 {
 
 #[test]
 fn ten_nodes_agree() {
-    let mut world = settled(10, Config::default(), Network::default(), 1);
+    let mut world = settled(10, Config::default(), 1);
     world.write(3, &set("k", "v"));
     assert!(rounds_to(&mut world, "k", "v") <= 7);
 }
 
 #[test]
 fn a_hundred_nodes_agree_with_about_one_copy_each() {
-    let mut world = settled(100, Config::default(), Network::default(), 2);
+    let mut world = settled(100, Config::default(), 2);
     for i in 0..20 {
         world.write(i, &set("warm", &i.to_string()));
         world.run_for(seconds(1));
@@ -74,7 +53,7 @@ fn repair_alone_meets_the_bounds_with_a_third_silent_and_loss() {
     for seed in 0..5 {
         let config = Config { lanes: Lanes::Repair, ..Config::default() };
         let network = Network { loss: 0.1, ..Network::default() };
-        let mut world = settled(60, config, network, seed);
+        let mut world = settled_over(network, 60, config, seed);
         for silent in 40..60 {
             world.corrupt(silent, Kind::Silent);
         }
@@ -88,7 +67,7 @@ fn repair_alone_meets_the_bounds_with_a_third_silent_and_loss() {
 fn thirty_percent_loss_only_delays() {
     for seed in 0..5 {
         let network = Network { loss: 0.3, ..Network::default() };
-        let mut world = settled(100, Config::default(), network, seed);
+        let mut world = settled_over(network, 100, Config::default(), seed);
         world.write(42, &set("k", "v"));
         let rounds = rounds_to(&mut world, "k", "v");
         assert!(rounds <= 20, "{rounds} rounds with seed {seed}");
@@ -97,12 +76,12 @@ fn thirty_percent_loss_only_delays() {
 
 #[test]
 fn both_halves_of_a_split_go_on_and_agree_after_the_heal() {
-    let mut world = settled(20, Config::default(), Network::default(), 3);
-    world.write(0, &Op::Incr { key: key("n"), by: 5 });
+    let mut world = settled(20, Config::default(), 3);
+    world.write(0, &incr("n", 5));
     world.run_for(seconds(2));
     world.split(10);
     for i in 0..20 {
-        world.write(i, &Op::Incr { key: key("n"), by: 1 });
+        world.write(i, &incr("n", 1));
         world.write(i, &Op::Add { key: key("s"), member: vec![i as u8].into() });
     }
     world.run_for(seconds(1_800));
@@ -119,7 +98,7 @@ fn both_halves_of_a_split_go_on_and_agree_after_the_heal() {
 
 #[test]
 fn what_was_deleted_stays_deleted_after_three_hours_apart() {
-    let mut world = settled(10, Config::default(), Network::default(), 4);
+    let mut world = settled(10, Config::default(), 4);
     world.write(0, &set("k", "v"));
     world.run_for(seconds(2));
     world.split(5);
@@ -139,7 +118,7 @@ fn what_was_deleted_stays_deleted_after_three_hours_apart() {
 fn one_seed_is_one_run() {
     let run = |seed| {
         let network = Network { loss: 0.05, ..Network::default() };
-        let mut world = settled(20, Config::default(), network, seed);
+        let mut world = settled_over(network, 20, Config::default(), seed);
         world.write(3, &set("k", "v"));
         world.run_for(seconds(5));
         world.trace()
@@ -150,9 +129,9 @@ fn one_seed_is_one_run() {
 
 #[test]
 fn sixty_increments_at_once_are_all_counted() {
-    let mut world = settled(3, Config::default(), Network::default(), 5);
+    let mut world = settled(3, Config::default(), 5);
     for i in 0..60 {
-        world.write(i % 3, &Op::Incr { key: key("n"), by: 1 });
+        world.write(i % 3, &incr("n", 1));
     }
     world.run_for(seconds(2));
     let wall = world.clock().wall;
@@ -161,7 +140,7 @@ fn sixty_increments_at_once_are_all_counted() {
 
 #[test]
 fn a_late_timer_is_no_harm() {
-    let mut world = settled(3, Config::default(), Network::default(), 6);
+    let mut world = settled(3, Config::default(), 6);
     world.run_until(Time(world.now().0 + 1), |_| false);
     world.write(0, &set("k", "v"));
     assert!(rounds_to(&mut world, "k", "v") <= 7);

@@ -63,7 +63,7 @@ pub(super) fn price_of(len: usize) -> Duration {
 impl Gossip {
     /// Whether the link with `peer` may have an answer now.
     pub(crate) fn grants(&self, peer: PeerIx, ask: Ask, now: Time) -> bool {
-        let debts = self.sessions.iter().flat_map(|sessions| &sessions.1.0);
+        let debts = self.sessions.iter().flat_map(|sessions| &sessions.debts.0);
         let mut of_peer = debts.filter(|debt| debt.peer == peer);
         of_peer.all(|debt| debt.paid_at[ask as usize].since(now) < CREDIT)
     }
@@ -73,7 +73,7 @@ impl Gossip {
         if self.links.get(peer).is_none() {
             return;
         }
-        let debts = &mut self.sessions.get_or_insert_default().1.0;
+        let debts = &mut self.sessions.get_or_insert_default().debts.0;
         let at = debts.iter().position(|debt| debt.peer == peer).unwrap_or_else(|| {
             debts.push(Debt { peer, paid_at: [now; 3] });
             debts.len() - 1
@@ -84,7 +84,7 @@ impl Gossip {
 
     pub(super) fn forget_debt(&mut self, peer: PeerIx) {
         if let Some(sessions) = &mut self.sessions {
-            sessions.1.0.retain(|debt| debt.peer != peer);
+            sessions.debts.0.retain(|debt| debt.peer != peer);
         }
     }
 }

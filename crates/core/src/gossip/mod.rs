@@ -44,8 +44,9 @@ const MAX_BACK_OFF: u8 = 4;
 /// Doublings of the interval while timers come late.
 const MAX_STRAIN: u8 = 4;
 /// Rounds without news before the interval doubles for the first time. Each of them reaches a node
-/// that nobody told yet with a probability of more than 4 in 5, also if a third is silent.
-const CALM: u8 = 4;
+/// that nobody told yet with a probability of more than 4 in 5, also if a third is silent: after
+/// eight, one of a million is left.
+const CALM: u8 = 8;
 
 /// The gossip state of one scope.
 #[derive(Debug, Default)]

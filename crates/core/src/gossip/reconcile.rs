@@ -49,7 +49,10 @@ const LISTED: u32 = 32;
 
 /// The sessions of a node, and what its links owe for them and for other answers.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Vec<Session>, pub(super) Debts);
+pub(super) struct Sessions {
+    running: Vec<Session>,
+    pub(super) debts: Debts,
+}
 
 #[derive(Debug)]
 struct Session {
@@ -70,6 +73,23 @@ struct Session {
 }
 
 impl Session {
+    /// A session that begins now.
+    fn new(peer: PeerIx, id: u32, mine: bool, now: Time) -> Self {
+        Session {
+            peer,
+            id,
+            mine,
+            expects: u8::from(mine),
+            base: 0,
+            salt: 0,
+            digest_bytes: 0,
+            record_bytes: 0,
+            sent: 0,
+            started: now,
+            progress: now,
+        }
+    }
+
     fn over(&self, now: Time) -> bool {
         now.since(self.started) >= MAX_AGE || now.since(self.progress) >= STALLED
     }
@@ -77,27 +97,27 @@ impl Session {
 
 impl Sessions {
     pub(super) fn next_timeout(&self) -> Option<Time> {
-        self.0.iter().map(|s| (s.started + MAX_AGE).min(s.progress + STALLED)).min()
+        self.running.iter().map(|s| (s.started + MAX_AGE).min(s.progress + STALLED)).min()
     }
 
     pub(super) fn expire(&mut self, now: Time) {
-        self.0.retain(|s| !s.over(now));
+        self.running.retain(|s| !s.over(now));
     }
 
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.0.len()
+        self.running.len()
     }
 
     /// Whether another session that this node starts (`mine`) or answers would be one too many.
     fn full(&self, mine: bool, now: Time, interval: Duration) -> bool {
         let moves = |s: &&Session| s.mine == mine && now.since(s.progress) < 2 * interval;
-        let moving = self.0.iter().filter(moves).count();
-        moving >= MAX_MOVING[usize::from(!mine)] || self.0.len() >= MAX_SESSIONS
+        let moving = self.running.iter().filter(moves).count();
+        moving >= MAX_MOVING[usize::from(!mine)] || self.running.len() >= MAX_SESSIONS
     }
 
     fn with(&self, peer: PeerIx) -> Option<usize> {
-        self.0.iter().position(|s| s.peer == peer)
+        self.running.iter().position(|s| s.peer == peer)
     }
 }
 
@@ -145,19 +165,8 @@ impl Gossip {
         let content = RangeContent::Branches(Box::new(children));
         let mut reply = Reply::default();
         reply.add(Prefix::ROOT, content);
-        sessions.0.push(Session {
-            peer,
-            id,
-            mine: true,
-            expects: 1,
-            base: 0,
-            salt: 0,
-            digest_bytes: reply.bytes,
-            record_bytes: 0,
-            sent: 0,
-            started: scene.now.mono,
-            progress: scene.now.mono,
-        });
+        let session = Session::new(peer, id, true, scene.now.mono);
+        sessions.running.push(Session { digest_bytes: reply.bytes, ..session });
         self.charge(peer, Ask::Session, SESSION, scene.now.mono);
         scene.counters.sessions += 1;
         let (session, ranges) = (id, reply.ranges);
@@ -192,14 +201,12 @@ impl Gossip {
         from: PeerIx,
         theirs: &Ranges,
     ) -> Result<(), Refused> {
-        let Some(at) = self.admit(scene, from, theirs)? else { return Ok(()) };
+        let Some(at) = self.admit(scene, from, theirs) else { return Ok(()) };
         if theirs.ranges.is_empty() {
             self.end_session(scene, at);
             return Ok(());
         }
-        let session = &self.sessions.get_or_insert_default().0[at];
-        let in_bounds = in_bounds(session, theirs);
-        if !in_bounds {
+        if !in_bounds(&self.sessions.get_or_insert_default().running[at], theirs) {
             self.end_session(scene, at);
             return Err(Refused::Session);
         }
@@ -221,58 +228,39 @@ impl Gossip {
         scene: &mut Scene<'_, S>,
         from: PeerIx,
         theirs: &Ranges,
-    ) -> Result<Option<usize>, Refused> {
+    ) -> Option<usize> {
         let now = scene.now.mono;
         let granted = self.grants(from, Ask::Session, now);
         let sessions = self.sessions.get_or_insert_default();
         sessions.expire(now);
         let running = sessions.with(from);
         if theirs.step > 0 {
-            let fits = |at: &usize| {
-                let s = &sessions.0[*at];
-                s.id == theirs.session && s.expects == theirs.step
-            };
+            let fits = |s: &Session| s.id == theirs.session && s.expects == theirs.step;
             // A step of a session that is over here is late, not wrong.
-            let Some(at) = running else { return Ok(None) };
-            return if fits(&at) { Ok(Some(at)) } else { Ok(None) };
+            return running.filter(|&at| fits(&sessions.running[at]));
         }
         if let Some(at) = running {
             // Both started: the greater id goes on. A peer that starts anew gave up its old one.
-            let keep_mine = sessions.0[at].mine && sessions.0[at].id > theirs.session;
+            let keep_mine = sessions.running[at].mine && sessions.running[at].id > theirs.session;
             if keep_mine {
-                return Ok(None);
+                return None;
             }
-            sessions.0.swap_remove(at);
+            sessions.running.swap_remove(at);
         }
         if theirs.salt != 0 {
-            return Ok(None);
+            return None;
         }
         if !granted || sessions.full(false, now, scene.settings.interval) {
             // Told at once, the peer asks somebody else.
             let (class, session, ranges) = (theirs.class, theirs.session, Vec::new());
             let busy = Ranges { class, session, step: 1, salt: 0, ranges };
             scene.send(from, Lane::Bulk, &Message::Ranges(busy));
-            return Ok(None);
+            return None;
         }
-        let (id, started, progress) = (theirs.session, now, now);
-        let (mine, expects, base, salt) = (false, 0, 0, 0);
-        let (digest_bytes, record_bytes, sent) = (0, 0, 0);
-        sessions.0.push(Session {
-            peer: from,
-            id,
-            mine,
-            expects,
-            base,
-            salt,
-            digest_bytes,
-            record_bytes,
-            sent,
-            started,
-            progress,
-        });
-        let at = sessions.0.len() - 1;
+        sessions.running.push(Session::new(from, theirs.session, false, now));
+        let at = sessions.running.len() - 1;
         self.charge(from, Ask::Session, SESSION, now);
-        Ok(Some(at))
+        Some(at)
     }
 
     /// The tree sees no difference and the roots do: digests of the same records under a salt
@@ -303,7 +291,7 @@ impl Gossip {
         reply: Reply,
     ) {
         let send = self.settled(scene, reply.send);
-        let session = &mut self.sessions.get_or_insert_default().0[at];
+        let session = &mut self.sessions.get_or_insert_default().running[at];
         let peer = session.peer;
         session.progress = scene.now.mono;
         if salt != session.salt {
@@ -330,7 +318,7 @@ impl Gossip {
     }
 
     fn end_session<S: Sink>(&mut self, scene: &mut Scene<'_, S>, at: usize) {
-        let session = self.sessions.get_or_insert_default().0.swap_remove(at);
+        let session = self.sessions.get_or_insert_default().running.swap_remove(at);
         if let Some(link) = self.links.get_mut(session.peer) {
             link.forget_unequal();
         }
@@ -342,17 +330,17 @@ impl Gossip {
     pub fn forget_session(&mut self, peer: PeerIx) {
         self.forget_debt(peer);
         if let Some(sessions) = &mut self.sessions {
-            sessions.0.retain(|s| s.peer != peer);
+            sessions.running.retain(|s| s.peer != peer);
         }
     }
 
     pub(super) fn expire_sessions(&mut self, now: Time) {
         if let Some(sessions) = &mut self.sessions {
             sessions.expire(now);
-            sessions.1.expire(now);
+            sessions.debts.expire(now);
         }
         // A node that has none pays for none.
-        self.sessions.take_if(|sessions| sessions.0.is_empty() && sessions.1.is_empty());
+        self.sessions.take_if(|sessions| sessions.running.is_empty() && sessions.debts.is_empty());
     }
 }
 

@@ -6,6 +6,7 @@ use crate::config::Lanes;
 use crate::crdt::store::EntryIx;
 use crate::frame::{Class, FrameRef};
 use crate::identity::PeerIx;
+use crate::links;
 use crate::messages::{Digest, Lane, MAX_REFS, Message, Sink};
 use crate::telemetry::Event;
 
@@ -38,17 +39,34 @@ impl Gossip {
         self.next_round = scene.now.mono + whole - super::random_part(whole / 10, scene.rng);
         self.forget_old_roots_of_links(scene);
 
-        let probe = scene.rng.below(PROBE_EVERY) == 0;
-        let chosen = self.links.iter().filter(|link| probe || !link.distrusted());
-        let peers: Vec<PeerIx> = chosen.map(|link| link.peer).collect();
-        let mut to = Vec::with_capacity(scene.settings.fanout);
-        scene.rng.sample(&peers, scene.settings.fanout, &mut to);
+        let to = self.partners(scene);
         scene.counters.rounds += 1;
         if !to.is_empty() {
             let digest = self.digest(scene, false);
             scene.sink.send(&to, Lane::Digest, &Message::Digest(digest));
         }
         scene.sink.emit(Event::Round { links: to.len() as u32 });
+    }
+
+    /// The links of this round. Two in three are drawn from those that are not known to hold what
+    /// this node holds, one in three from all: who lacks something, or has something else, is met
+    /// soon, and who claims to is not met alone.
+    fn partners<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> Vec<PeerIx> {
+        let mine = links::tag(self.current_root(scene.store, scene.now.mono).tag());
+        let tick = convergence::tick(scene.now.mono, scene.settings);
+        let probe = scene.rng.below(PROBE_EVERY) == 0;
+        let (mut open, mut rest) = (Vec::new(), Vec::new());
+        for link in self.links.iter().filter(|link| probe || !link.distrusted()) {
+            let agrees = link.heard_within(links::MAX_TICKS, tick) == Some(mine);
+            if agrees { &mut rest } else { &mut open }.push(link.peer);
+        }
+        let fanout = scene.settings.fanout;
+        let mut to = Vec::with_capacity(fanout);
+        scene.rng.sample(&open, fanout - fanout / 3, &mut to);
+        rest.extend(open.iter().filter(|peer| !to.contains(peer)));
+        let more = fanout - to.len();
+        scene.rng.sample(&rest, more, &mut to);
+        to
     }
 
     fn digest<S: Sink>(&mut self, scene: &mut Scene<'_, S>, reply: bool) -> Digest {

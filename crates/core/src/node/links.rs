@@ -61,12 +61,16 @@ impl Node {
 
     /// Ends a link from this side; the driver tells when it is down.
     pub(super) fn end_link(&mut self, peer: PeerIx, why: Close, sink: &mut impl Sink) {
+        self.forget_link(peer);
+        sink.disconnect(peer, why);
+    }
+
+    fn forget_link(&mut self, peer: PeerIx) {
         self.gossip.links.remove(peer);
         self.gossip.forget_session(peer);
         if let Some(recovery) = &mut self.recovery {
             recovery.forget(peer);
         }
-        sink.disconnect(peer, why);
     }
 
     /// A member is none any more: its link ends and its place in the directory is free.
@@ -100,21 +104,11 @@ impl Node {
     }
 
     pub(super) fn on_link_down(&mut self, now: Now, peer: PeerIx) {
-        self.gossip.links.remove(peer);
-        self.gossip.forget_session(peer);
-        if let Some(recovery) = &mut self.recovery {
-            recovery.forget(peer);
-        }
+        self.forget_link(peer);
         let stranger = self.registry.get(peer).is_some_and(|p| p.incarnation.0 == 0);
         if stranger {
             self.registry.deregister(peer);
         }
         self.membership.care_soon(now.mono);
-    }
-
-    /// The next regular look at the links chooses somebody else: a partition must not become a
-    /// storm of dials.
-    pub(super) fn on_dial_failed(&mut self, node: &NodeId) {
-        self.membership.dial_ended(node);
     }
 }

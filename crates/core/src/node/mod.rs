@@ -30,6 +30,7 @@ use crate::error::Refused;
 use crate::frame::{Class, Job, Sealed, verify};
 use crate::gossip::Gossip;
 use crate::identity::{Incarnation, NodeId, PeerIx, Signer};
+use crate::links::Links;
 use crate::membership::{self, Membership};
 use crate::messages::{Input, Message, Sink};
 use crate::peer_registry::{Directory, PeerRegistry};
@@ -40,7 +41,7 @@ use crate::telemetry::Counters;
 use crate::time::{Now, Time};
 use intake::Waiting;
 use recovery::Recovery;
-pub use views::{LinkKind, PeerStatus, Status};
+pub use views::Status;
 use writer::Writer;
 
 /// What the shell took back from disk.
@@ -187,7 +188,9 @@ impl Node {
             }
             Input::LinkUp { node, chosen } => self.on_link_up(now, node, chosen, sink),
             Input::LinkDown(peer) => self.on_link_down(now, peer),
-            Input::DialFailed(node) => self.on_dial_failed(&node),
+            // The next regular look at the links chooses somebody else: a partition must not become
+            // a storm of dials.
+            Input::DialFailed(node) => self.membership.dial_ended(&node),
             Input::Rtt(peer, rtt) => {
                 self.registry.observe_rtt(peer, rtt);
             }
@@ -297,6 +300,12 @@ impl Node {
     /// The peers, for the operations of the specification that change them.
     pub const fn registry_mut(&mut self) -> &mut PeerRegistry {
         &mut self.registry
+    }
+
+    /// The links that stand.
+    #[must_use]
+    pub const fn links(&self) -> &Links {
+        &self.gossip.links
     }
 
     /// The settings it runs under.

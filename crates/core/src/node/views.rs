@@ -1,12 +1,11 @@
-//! What a node shows: values of keys, its own state, its peers.
+//! What a node shows: values of keys, and its own state.
 
 use core::time::Duration;
-use std::net::SocketAddr;
 
 use super::{Node, NodeId, Now, Phase};
 use crate::crdt::{Contribution, Family, Key, Lww, Sibling, view};
 use crate::digest::Root;
-use crate::identity::{Incarnation, MeshId, PeerIx};
+use crate::identity::{Incarnation, MeshId};
 use crate::telemetry::Counters;
 use crate::time::WallMs;
 
@@ -35,42 +34,6 @@ pub struct Status {
     pub records: usize,
     /// Since its start.
     pub counters: Counters,
-}
-
-/// How a peer is linked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LinkKind {
-    /// No link.
-    None,
-    /// The peer chose this node.
-    Accepted,
-    /// This node chose the peer.
-    Chosen,
-}
-
-/// A peer as this node sees it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct PeerStatus {
-    /// Its place in this process.
-    pub ix: PeerIx,
-    /// Its id.
-    pub node: NodeId,
-    /// Where it listens.
-    pub addresses: Vec<SocketAddr>,
-    /// Its region.
-    pub region: String,
-    /// Its zone.
-    pub zone: String,
-    /// Its process.
-    pub incarnation: Incarnation,
-    /// 0-1; local, never gossiped.
-    pub reputation: f32,
-    /// Round trip, if measured.
-    pub rtt: Option<Duration>,
-    /// The link with it.
-    pub link: LinkKind,
-    /// The link is part of the tree.
-    pub eager: bool,
 }
 
 impl Node {
@@ -133,28 +96,5 @@ impl Node {
             records: self.store.len(),
             counters: (*self.counters).clone(),
         }
-    }
-
-    /// Every peer that is a member or has a link.
-    pub fn peers(&self) -> impl Iterator<Item = PeerStatus> + '_ {
-        self.registry.all().filter_map(|ix| {
-            let peer = self.registry.get(ix)?;
-            let link = self.gossip.links.get(ix);
-            let kind = link.map_or(LinkKind::None, |link| {
-                if link.chosen() { LinkKind::Chosen } else { LinkKind::Accepted }
-            });
-            Some(PeerStatus {
-                ix,
-                node: peer.id,
-                addresses: peer.addresses.to_vec(),
-                region: peer.region.into(),
-                zone: peer.zone.into(),
-                incarnation: peer.incarnation,
-                reputation: peer.reputation,
-                rtt: peer.latency,
-                link: kind,
-                eager: link.is_some_and(|link| link.eager()),
-            })
-        })
     }
 }

@@ -4,8 +4,7 @@
 //!
 //! ```text
 //!   seed     dial ─ failed ─> pause 0.2 s .. 30 s ─> dial ...      for ever
-//!   member   want ─> dial 1st address ─> 2nd ... ─> DialFailed     a later want waits for the
-//! pause
+//!   member   want ─> dial 1st address ─> 2nd ... ─> DialFailed     the next want waits its pause
 //! ```
 
 use std::collections::HashMap;
@@ -19,8 +18,6 @@ use crate::transport::{DialError, Link, Target, Transport};
 
 /// Members whose pauses are remembered at most.
 const MAX_MEMBERS: usize = 1_024;
-/// Addresses tried of one member.
-const MAX_ADDRESSES: usize = 4;
 
 pub(crate) struct Dialler {
     seeds: Vec<Seed>,
@@ -31,7 +28,6 @@ pub(crate) struct Dialler {
 struct Seed {
     addr: SocketAddr,
     backoff: Backoff,
-    /// Resting: it answered once and is not needed while there are links.
     state: State,
 }
 
@@ -44,7 +40,8 @@ struct Member {
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// Nothing to do; for a member: not again before this.
+    /// Nothing to do. A member is not dialled again before this; a seed has answered once and is
+    /// not needed while there are links.
     Resting(Instant),
     /// Dial at this time.
     Due(Instant),
@@ -85,7 +82,7 @@ impl Dialler {
             state: State::Resting(now),
         });
         let State::Resting(not_before) = member.state else { return };
-        member.addresses = addresses.iter().copied().take(MAX_ADDRESSES).collect();
+        member.addresses = addresses.to_vec();
         member.next = 0;
         if not_before > now || member.addresses.is_empty() {
             member.state = State::Due(not_before.max(now));

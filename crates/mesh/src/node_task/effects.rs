@@ -27,13 +27,16 @@ pub(crate) struct Effects {
     pub(crate) dialler: Dialler,
     pub(crate) mirror: Mirror,
     /// Members that came or went, for the mirror.
-    members: Vec<NodeId>,
+    pub(super) members: Vec<NodeId>,
     store: Store,
     /// Batches that the disk has not answered yet.
     storing: usize,
-    stored: VecDeque<Answer>,
-    congested: Vec<(PeerIx, Lane)>,
-    wanted: Vec<NodeId>,
+    /// Batches that needed no disk.
+    pub(super) stored: VecDeque<Answer>,
+    /// Full lanes, for the node to hear of.
+    pub(super) congested: Vec<(PeerIx, Lane)>,
+    /// Members to dial.
+    pub(super) wanted: Vec<NodeId>,
     replies: HashMap<WriteId, Reply>,
     last_write: u64,
 }
@@ -64,10 +67,6 @@ impl Effects {
         id
     }
 
-    pub(crate) fn stored_at_once(&mut self) -> Option<Answer> {
-        self.stored.pop_front()
-    }
-
     pub(crate) fn store_has_room(&self) -> bool {
         self.store.has_room()
     }
@@ -82,18 +81,6 @@ impl Effects {
 
     pub(crate) fn take_store(&mut self) -> Store {
         std::mem::replace(&mut self.store, Store::Memory)
-    }
-
-    pub(crate) fn take_congested(&mut self) -> Vec<(PeerIx, Lane)> {
-        std::mem::take(&mut self.congested)
-    }
-
-    pub(crate) fn take_members(&mut self) -> Vec<NodeId> {
-        std::mem::take(&mut self.members)
-    }
-
-    pub(crate) fn take_wanted(&mut self) -> Vec<NodeId> {
-        std::mem::take(&mut self.wanted)
     }
 }
 

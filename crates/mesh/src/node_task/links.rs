@@ -8,30 +8,7 @@ use bytes::Bytes;
 use knhk_mesh_core::identity::{NodeId, PeerIx};
 use knhk_mesh_core::messages::{Close, Lane};
 
-use crate::transport::{Link, LinkId, LinkStats, SendError};
-
-/// Bytes and messages that the links of a node carried since it started, ended links included.
-/// Bytes are batches as sent, without the overhead of QUIC, TLS, TCP and UDP.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Traffic {
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Bytes sent.
-    pub bytes_out: u64,
-    /// Messages received.
-    pub messages_in: u64,
-    /// Messages sent.
-    pub messages_out: u64,
-}
-
-impl Traffic {
-    fn add(&mut self, link: LinkStats) {
-        self.bytes_in += link.bytes_in;
-        self.bytes_out += link.bytes_out;
-        self.messages_in += link.messages_in;
-        self.messages_out += link.messages_out;
-    }
-}
+use crate::transport::{Link, LinkId, SendError, Traffic};
 
 #[derive(Default)]
 pub(crate) struct Links {
@@ -40,6 +17,7 @@ pub(crate) struct Links {
     by_link: HashMap<LinkId, PeerIx>,
     /// A link that the node is being told about: it may send on it before it returns the index.
     arriving: Option<Link>,
+    /// What links carried that have ended.
     ended: Traffic,
 }
 
@@ -126,17 +104,17 @@ impl Links {
 
     fn end(&mut self, link: &Link) {
         self.by_link.remove(&link.id());
-        self.ended.add(link.stats());
+        self.ended += link.traffic();
     }
 
     pub(crate) fn traffic(&self) -> Traffic {
         let mut all = self.ended;
-        self.by_peer.iter().flatten().for_each(|(_, link)| all.add(link.stats()));
+        self.by_peer.iter().flatten().for_each(|(_, link)| all += link.traffic());
         all
     }
 
-    pub(crate) fn round_trips(&self) -> Vec<(PeerIx, Duration)> {
-        let held = self.by_peer.iter().flatten();
-        held.filter_map(|(peer, link)| Some((*peer, link.rtt()?))).collect()
+    /// The linked peers with their round-trip times, where the transport measures them.
+    pub(crate) fn round_trips(&self) -> Vec<(PeerIx, Option<Duration>)> {
+        self.by_peer.iter().flatten().map(|(peer, link)| (*peer, link.rtt())).collect()
     }
 }

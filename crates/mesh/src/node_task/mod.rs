@@ -16,6 +16,7 @@ mod dialler;
 mod effects;
 mod links;
 
+use std::mem::take;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,6 @@ use tokio::time::Instant;
 
 pub(crate) use dialler::Dialler;
 pub(crate) use effects::Effects;
-pub use links::Traffic;
 
 use crate::clock::Clock;
 use crate::error::WriteError;
@@ -44,7 +44,7 @@ use crate::transport::{Event, Transport};
 pub(crate) const MAILBOX: usize = 1_024;
 /// Messages and commands of one turn; at most about 2 ms of signature checks.
 const TURN: usize = 64;
-/// How often each link's round-trip time is told to the node.
+/// How often the node is told which links stand and their round-trip times.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The same while somebody reads the directory, which is then copied too.
 const LOOK_EVERY_IF_READ: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ pub(crate) struct NodeTask {
     pub(crate) node: Node,
     pub(crate) effects: Effects,
     pub(crate) clock: Clock,
-    pub(crate) transport: Arc<Transport>,
+    pub(crate) transport: Transport,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) answers: mpsc::Receiver<Answer>,
@@ -114,10 +114,11 @@ impl NodeTask {
     /// Runs until a handle stops it or the last handle is dropped.
     pub(crate) async fn run(mut self) {
         let end = self.turns().await;
+        let mut grace = Duration::ZERO;
         if matches!(end, End::Asked(_)) {
             self.flush().await;
+            grace = LEAVE_GRACE;
         }
-        let grace = if matches!(end, End::Asked(_)) { LEAVE_GRACE } else { Duration::ZERO };
         self.transport.shutdown(grace).await;
         let store = self.effects.take_store();
         // Joining the store's thread waits for the disk; not on a worker of the runtime.
@@ -228,8 +229,6 @@ impl NodeTask {
                     self.input(Input::DialFailed(node));
                 }
             }
-            // Told by the refused send already.
-            Event::Congested { .. } => {}
         }
         1
     }
@@ -284,27 +283,33 @@ impl NodeTask {
     /// next.
     fn input(&mut self, input: Input<'_>) {
         self.node.handle(self.clock.now(), input, &mut self.effects);
-        while let Some((id, result)) = self.effects.stored_at_once() {
+        while let Some((id, result)) = self.effects.stored.pop_front() {
             self.node.handle(self.clock.now(), Input::Persisted(id, result), &mut self.effects);
         }
         // One answer for each full lane; what that causes to be sent is not answered again.
-        for (peer, lane) in self.effects.take_congested() {
+        for (peer, lane) in take(&mut self.effects.congested) {
             self.node.handle(self.clock.now(), Input::Congested(peer, lane), &mut self.effects);
         }
-        for node in self.effects.take_wanted() {
+        for node in take(&mut self.effects.wanted) {
             let addresses = addresses_of(&self.node, &node);
             self.effects.dialler.want(node, &addresses, Instant::now(), &self.transport);
         }
-        for member in self.effects.take_members() {
+        for member in take(&mut self.effects.members) {
             self.effects.mirror.refresh_peer(&member, &self.node, &self.clock);
         }
     }
 
-    /// Tells the node what the links measured; how long until the next time.
+    /// Tells the node who is linked and how far away; how long until the next time. A silent link
+    /// ends by itself, so one that stands is a contact.
     fn look_around(&mut self) -> Duration {
+        let now = self.clock.now().mono;
         for (peer, rtt) in self.effects.links.round_trips() {
-            self.input(Input::Rtt(peer, rtt));
+            self.node.registry_mut().touch(peer, now);
+            if let Some(rtt) = rtt {
+                self.input(Input::Rtt(peer, rtt));
+            }
         }
+        self.node.registry_mut().rebuild_near();
         if !self.effects.mirror.is_open() {
             return LOOK_EVERY;
         }

@@ -19,7 +19,7 @@ use zstd::bulk::{Compressor, Decompressor};
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 6;
 /// Largest message in bytes.
-pub const MAX_MESSAGE_BYTES: usize = 300 * 1_024;
+pub const MAX_MESSAGE_BYTES: usize = knhk_mesh_core::security::MAX_MESSAGE;
 /// Largest body in bytes, as sent and after decompression.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// Most messages in one batch.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,11 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use knhk_mesh_core::identity::NodeId;
 use knhk_mesh_core::messages::{Close, Lane};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::intake::Intake;
 use super::outbox::{Outbox, SendError};
-use super::{Down, Event, memory, quic, tcp};
+use super::{Down, memory, quic, tcp};
 
 /// A link of this process; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -26,10 +27,10 @@ impl LinkId {
     }
 }
 
-/// What a link carried, in bytes and messages since it is up. Bytes are batches as sent, without
-/// the overhead of QUIC, TLS, TCP and UDP.
+/// What a link carried since it is up, or all links of a node since it started. Bytes are batches
+/// as sent, without the overhead of QUIC, TLS, TCP and UDP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LinkStats {
+pub struct Traffic {
     /// Bytes received.
     pub bytes_in: u64,
     /// Bytes sent.
@@ -38,6 +39,15 @@ pub struct LinkStats {
     pub messages_in: u64,
     /// Messages sent.
     pub messages_out: u64,
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, more: Traffic) {
+        self.bytes_in += more.bytes_in;
+        self.bytes_out += more.bytes_out;
+        self.messages_in += more.messages_in;
+        self.messages_out += more.messages_out;
+    }
 }
 
 #[derive(Default)]
@@ -81,24 +91,19 @@ struct Inner {
     since: Instant,
     outbox: Outbox,
     totals: Totals,
+    intake: Intake,
     ended: OnceLock<Down>,
-    events: mpsc::Sender<Event>,
     wire: Wire,
 }
 
-/// A link to one node. Clones are the same link. It lives until [`Event::Down`], whoever holds a
-/// handle; a handle held longer keeps some of its memory.
+/// A link to one node. Clones are the same link. It lives until
+/// [`Event::Down`](super::Event::Down), whoever holds a handle; a handle held longer keeps some of
+/// its memory.
 #[derive(Clone)]
 pub struct Link(Arc<Inner>);
 
 impl Link {
-    pub(crate) fn new(
-        node: NodeId,
-        addr: SocketAddr,
-        dialled: bool,
-        events: mpsc::Sender<Event>,
-        wire: Wire,
-    ) -> Self {
+    pub(crate) fn new(node: NodeId, addr: SocketAddr, dialled: bool, wire: Wire) -> Self {
         Link(Arc::new(Inner {
             id: LinkId::fresh(),
             node,
@@ -107,10 +112,16 @@ impl Link {
             since: Instant::now(),
             outbox: Outbox::new(),
             totals: Totals::default(),
+            intake: Intake::default(),
             ended: OnceLock::new(),
-            events,
             wire,
         }))
+    }
+
+    /// Waits until this peer may have `messages` more read at `rate` a second.
+    pub(crate) async fn take_turn(&self, messages: usize, rate: u32) {
+        let turn = self.0.intake.turn(messages, rate, Instant::now());
+        tokio::time::sleep_until(turn).await;
     }
 
     /// Which link this is.
@@ -145,9 +156,9 @@ impl Link {
 
     /// What it carried.
     #[must_use]
-    pub fn stats(&self) -> LinkStats {
+    pub fn traffic(&self) -> Traffic {
         let totals = &self.0.totals;
-        LinkStats {
+        Traffic {
             bytes_in: totals.bytes_in.load(Ordering::Relaxed),
             bytes_out: totals.bytes_out.load(Ordering::Relaxed),
             messages_in: totals.messages_in.load(Ordering::Relaxed),
@@ -158,15 +169,12 @@ impl Link {
     /// Queues `message`; never blocks. A newer digest replaces a waiting one.
     ///
     /// # Errors
-    /// [`SendError`]; nothing was queued. [`SendError::Full`] on the bulk lane is also reported as
-    /// [`Event::Congested`], once until the lane was empty.
+    /// [`SendError`]; nothing was queued.
     pub fn send(&self, lane: Lane, message: Bytes) -> Result<(), SendError> {
-        self.0.outbox.push(lane, message, || {
-            self.0.events.try_send(Event::Congested { link: self.0.id, lane }).is_ok()
-        })
+        self.0.outbox.push(lane, message)
     }
 
-    /// Ends the link and forgets what waits. [`Event::Down`] follows.
+    /// Ends the link and forgets what waits. [`Event::Down`](super::Event::Down) follows.
     pub fn close(&self, why: Close) {
         self.end(Down::Here(why));
     }

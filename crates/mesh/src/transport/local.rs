@@ -92,6 +92,9 @@ impl Local {
         if messages.is_empty() {
             return true;
         }
+        if let Some(rate) = self.settings.rate_limit_per_peer {
+            link.take_turn(messages.len(), rate).await;
+        }
         link.count_in(bytes, messages.len());
         self.events.send(Event::Batch { link: link.id(), lane, messages }).await.is_ok()
     }

@@ -276,7 +276,7 @@ fn connect(
     let rtt = hub.latency() * 2;
     let end = |own: &Arc<Local>, other: NodeId, addr, dialled, to_peer, from_peer| {
         let wire = Wire { own: own.own, rtt, closed: closed.clone() };
-        let link = Link::new(other, addr, dialled, own.events.clone(), LinkWire::Memory(wire));
+        let link = Link::new(other, addr, dialled, LinkWire::Memory(wire));
         End { link, to_peer, from_peer, closed: closed.subscribe() }
     };
     let near = end(local, peer.own, to, true, to_far, at_near);

@@ -10,11 +10,12 @@
 //!
 //! Nothing blocks the owner: `dial` and `send` return at once, outcomes are [`Event`]s. When the
 //! owner does not keep up with its events, the readers wait and the peers' send credit runs out;
-//! their outboxes fill and their owners are told.
+//! their outboxes fill, and [`SendError::Full`] tells their owners.
 
 pub mod backoff;
 pub mod batch;
 mod counters;
+mod intake;
 mod link;
 mod local;
 pub mod memory;
@@ -36,11 +37,14 @@ use knhk_mesh_core::messages::{Close, Lane};
 use tokio::sync::mpsc;
 
 pub use counters::{Counters, Refusal};
-pub use link::{Link, LinkId, LinkStats};
-pub use outbox::{BULK_BYTES, CONTROL_BYTES, DELTA_BYTES, DIGEST_BYTES, SendError};
+pub use link::{Link, LinkId, Traffic};
+pub use outbox::SendError;
 
 /// Events that a transport's channel should hold.
 pub const EVENT_CAPACITY: usize = 1_024;
+
+/// Age at which a TLS key is renewed, unless the settings say otherwise.
+pub const ROTATE_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 /// How much memory a connection may use at rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,6 +69,13 @@ pub struct Settings {
     pub bind: SocketAddr,
     /// Whether batches above 512 bytes are sent as zstd where that pays.
     pub compression: bool,
+    /// Age at which the TLS key is renewed, +-10 %; it is valid for twice as long.
+    pub rotate_every: Duration,
+    /// TLS offers and takes AES-256-GCM only.
+    pub aes_256_only: bool,
+    /// Messages per second that are read from one peer, with a burst of one second; `None` reads
+    /// all.
+    pub rate_limit_per_peer: Option<u32>,
     /// Allows [`Admission::Open`] and plaintext TCP beyond loopback.
     pub insecure: bool,
     /// Most links, accepted ones included.
@@ -92,6 +103,9 @@ impl Settings {
             admission: Admission::Open,
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             compression: true,
+            rotate_every: ROTATE_EVERY,
+            aes_256_only: false,
+            rate_limit_per_peer: None,
             insecure: false,
             max_links: 64,
             profile,
@@ -103,11 +117,25 @@ impl Settings {
         }
     }
 
-    fn check(&self) -> Result<(), BindError> {
-        let exposed = !self.bind.ip().is_loopback() && !self.insecure;
-        if exposed && self.admission == Admission::Open {
-            return Err(BindError::OpenBeyondLoopback(self.bind));
-        }
+    fn check(&self, clear: bool) -> Result<(), BindError> {
+        check_exposure(self.bind, &self.admission, clear, self.insecure)
+    }
+}
+
+/// Whether a node bound to `bind` admits everybody, or sends in `clear`, beyond this host.
+pub(crate) fn check_exposure(
+    bind: SocketAddr,
+    admission: &Admission,
+    clear: bool,
+    insecure: bool,
+) -> Result<(), BindError> {
+    if bind.ip().is_loopback() || insecure {
+        Ok(())
+    } else if *admission == Admission::Open {
+        Err(BindError::OpenBeyondLoopback(bind))
+    } else if clear {
+        Err(BindError::PlaintextBeyondLoopback(bind))
+    } else {
         Ok(())
     }
 }
@@ -121,9 +149,9 @@ pub struct Target {
     pub addr: SocketAddr,
 }
 
-/// What happened. The events of one link are in order: `Up`, any number of `Batch` and `Congested`,
-/// `Down`. Batches of one link may overtake each other. When a link replaces another one of the
-/// same node, its `Up` may come before the `Down` of the old one.
+/// What happened. The events of one link are in order: `Up`, any number of `Batch`, `Down`.
+/// Batches of one link may overtake each other. When a link replaces another one of the same node,
+/// its `Up` may come before the `Down` of the old one.
 #[derive(Debug)]
 pub enum Event {
     /// A link is usable.
@@ -152,13 +180,6 @@ pub enum Event {
         target: Target,
         /// Why.
         why: DialError,
-    },
-    /// [`Link::send`] refused a bulk message; reported once until the lane was empty.
-    Congested {
-        /// The link.
-        link: LinkId,
-        /// The lane.
-        lane: Lane,
     },
 }
 
@@ -267,10 +288,13 @@ pub enum BindError {
         source: io::Error,
     },
     /// Everybody would be admitted from everywhere.
-    #[error("open admission is for loopback only, not {0}: set an allowlist (or insecure: true)")]
+    #[error(
+        "open admission is for loopback only, and {0} is not: list the members' node ids in the \
+         allowlist, bind to 127.0.0.1, or set insecure if everybody may write"
+    )]
     OpenBeyondLoopback(SocketAddr),
-    /// Plaintext beyond loopback.
-    #[error("TCP is in clear and for loopback only, not {0}: use QUIC (or insecure: true)")]
+    /// Plaintext would leave the host.
+    #[error("tcp sends in clear, and {0} is not loopback: use quic, or set insecure")]
     PlaintextBeyondLoopback(SocketAddr),
     /// The certificates could not be made.
     #[error("cannot make the certificates: {0}")]
@@ -292,9 +316,8 @@ impl Transport {
     ///
     /// # Errors
     /// [`BindError`]; nothing was started.
-    #[expect(clippy::unused_async, reason = "all transports are bound alike")]
-    pub async fn quic(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
-        settings.check()?;
+    pub fn quic(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
+        settings.check(false)?;
         quic::Quic::bind(settings, events).map(Transport::Quic)
     }
 
@@ -302,22 +325,21 @@ impl Transport {
     ///
     /// # Errors
     /// [`BindError`]; nothing was started.
-    pub async fn tcp(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
-        settings.check()?;
-        tcp::Tcp::bind(settings, events).await.map(Transport::Tcp)
+    pub fn tcp(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
+        settings.check(true)?;
+        tcp::Tcp::bind(settings, events).map(Transport::Tcp)
     }
 
     /// Binds an address of `hub`. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`BindError`]; nothing was started.
-    #[expect(clippy::unused_async, reason = "all transports are bound alike")]
-    pub async fn memory(
+    pub fn memory(
         settings: Settings,
         events: mpsc::Sender<Event>,
         hub: memory::MemoryHub,
     ) -> Result<Self, BindError> {
-        settings.check()?;
+        settings.check(false)?;
         memory::Memory::bind(settings, events, hub).map(Transport::Memory)
     }
 
@@ -351,7 +373,7 @@ impl Transport {
     }
 
     /// Changes the key of the TLS connections to come; the live ones stay. Happens by itself every
-    /// 24 h +-10 %. No effect without TLS.
+    /// `rotate_every` +-10 %. No effect without TLS.
     ///
     /// # Errors
     /// [`BindError::Certificate`]; the old key stays in use.

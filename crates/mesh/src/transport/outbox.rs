@@ -17,14 +17,6 @@ use tokio::sync::Notify;
 
 use super::batch::{MAX_MESSAGE_BYTES, MAX_MESSAGES};
 
-/// Bytes of control messages that wait at most.
-pub const CONTROL_BYTES: usize = 64 * 1_024;
-/// Bytes of the waiting digest at most.
-pub const DIGEST_BYTES: usize = 64 * 1_024;
-/// Bytes of delta messages that wait at most.
-pub const DELTA_BYTES: usize = 256 * 1_024;
-/// Bytes of bulk messages that wait at most.
-pub const BULK_BYTES: usize = 1 << 20;
 /// A batch takes no further message beyond this many bytes.
 const BATCH_BYTES: usize = 64 * 1_024;
 /// A queue of more entries gives its memory back when it is empty.
@@ -97,11 +89,8 @@ struct State {
     phase: Phase,
     flushed: bool,
     writer_waits: bool,
-    congested: bool,
-    control: Queue,
-    digest: Option<Bytes>,
-    delta: Queue,
-    bulk: Queue,
+    /// By lane.
+    queues: [Queue; Lane::ALL.len()],
 }
 
 /// The queues of one link.
@@ -117,24 +106,13 @@ impl Outbox {
             phase: Phase::Open,
             flushed: false,
             writer_waits: false,
-            congested: false,
-            control: Queue::default(),
-            digest: None,
-            delta: Queue::default(),
-            bulk: Queue::default(),
+            queues: Default::default(),
         };
         Outbox { state: Mutex::new(state), wake_writer: Notify::new(), wake_flushed: Notify::new() }
     }
 
-    /// Queues `message`. The first refusal of a full bulk lane calls `congested`, which says
-    /// whether it could report; it is called again only after the lane was empty once. It runs
-    /// under the lock, so nothing is reported after [`Outbox::close`].
-    pub(crate) fn push(
-        &self,
-        lane: Lane,
-        message: Bytes,
-        congested: impl FnOnce() -> bool,
-    ) -> Result<(), SendError> {
+    /// Queues `message`.
+    pub(crate) fn push(&self, lane: Lane, message: Bytes) -> Result<(), SendError> {
         if message.len() > capacity(lane).min(MAX_MESSAGE_BYTES) {
             return Err(SendError::TooLarge);
         }
@@ -142,18 +120,12 @@ impl Outbox {
         if state.phase != Phase::Open {
             return Err(SendError::Closed);
         }
-        let pushed = match lane {
-            Lane::Control => state.control.push(message, CONTROL_BYTES),
-            Lane::Digest => {
-                state.digest = Some(message);
-                Ok(())
-            }
-            Lane::Delta => state.delta.push(message, DELTA_BYTES),
-            Lane::Bulk => state.bulk.push(message, BULK_BYTES),
-        };
-        if pushed.is_err() && lane == Lane::Bulk && !state.congested {
-            state.congested = congested();
+        let queue = &mut state.queues[lane as usize];
+        if lane == Lane::Digest {
+            // Only the newest is worth sending.
+            queue.take();
         }
+        let pushed = queue.push(message, capacity(lane));
         let wake = pushed.is_ok() && std::mem::take(&mut state.writer_waits);
         drop(state);
         if wake {
@@ -196,10 +168,7 @@ impl Outbox {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.phase = Phase::Closed;
-        state.control = Queue::default();
-        state.digest = None;
-        state.delta = Queue::default();
-        state.bulk = Queue::default();
+        state.queues = Default::default();
         drop(state);
         self.wake_writer.notify_one();
     }
@@ -226,30 +195,19 @@ impl Outbox {
     }
 }
 
-fn capacity(lane: Lane) -> usize {
+/// Bytes that wait in a lane at most.
+const fn capacity(lane: Lane) -> usize {
     match lane {
-        Lane::Control => CONTROL_BYTES,
-        Lane::Digest => DIGEST_BYTES,
-        Lane::Delta => DELTA_BYTES,
-        Lane::Bulk => BULK_BYTES,
+        Lane::Control | Lane::Digest => 64 * 1_024,
+        Lane::Delta => 256 * 1_024,
+        Lane::Bulk => 1 << 20,
     }
 }
 
 fn take(state: &mut State) -> Option<Taken> {
-    let (lane, messages) = if !state.control.messages.is_empty() {
-        (Lane::Control, state.control.take())
-    } else if let Some(digest) = state.digest.take() {
-        (Lane::Digest, vec![digest])
-    } else if !state.delta.messages.is_empty() {
-        (Lane::Delta, state.delta.take())
-    } else if !state.bulk.messages.is_empty() {
-        let messages = state.bulk.take();
-        state.congested &= !state.bulk.messages.is_empty();
-        (Lane::Bulk, messages)
-    } else {
-        return None;
-    };
-    Some(Taken { lane, messages })
+    let waits = |lane: &Lane| !state.queues[*lane as usize].messages.is_empty();
+    let lane = Lane::ALL.into_iter().find(waits)?;
+    Some(Taken { lane, messages: state.queues[lane as usize].take() })
 }
 
 #[cfg(test)]
@@ -261,7 +219,7 @@ mod tests {
     }
 
     fn push(outbox: &Outbox, lane: Lane, bytes: usize) -> Result<(), SendError> {
-        outbox.push(lane, message(bytes), || true)
+        outbox.push(lane, message(bytes))
     }
 
     #[tokio::test]
@@ -305,37 +263,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn congestion_is_reported_once_until_the_lane_drains() {
-        let outbox = Outbox::new();
-        let mut reports = 0;
-        let fill = |reports: &mut i32| {
-            while outbox.push(Lane::Bulk, message(100_000), || {
-                *reports += 1;
-                true
-            }) != Err(SendError::Full)
-            {}
-        };
-        fill(&mut reports);
-        fill(&mut reports);
-        assert_eq!(reports, 1);
-        outbox.next().await.unwrap();
-        fill(&mut reports);
-        assert_eq!(reports, 1, "it never drained");
-        for _ in 0..10 {
-            outbox.next().await.unwrap();
-        }
-        fill(&mut reports);
-        assert_eq!(reports, 2);
-    }
-
-    #[tokio::test]
     async fn every_lane_has_its_bound() {
         let outbox = Outbox::new();
         for (lane, max) in [(Lane::Control, 64), (Lane::Delta, 256), (Lane::Bulk, 1_024)] {
             (0..max).for_each(|_| push(&outbox, lane, 1_024).unwrap());
             assert_eq!(push(&outbox, lane, 1), Err(SendError::Full));
         }
-        assert_eq!(push(&outbox, Lane::Control, CONTROL_BYTES + 1), Err(SendError::TooLarge));
+        assert_eq!(
+            push(&outbox, Lane::Control, capacity(Lane::Control) + 1),
+            Err(SendError::TooLarge)
+        );
         assert_eq!(push(&outbox, Lane::Bulk, MAX_MESSAGE_BYTES + 1), Err(SendError::TooLarge));
     }
 

@@ -150,7 +150,6 @@ mod tests {
     use super::super::link::Wire;
     use super::super::tcp;
     use super::*;
-    use tokio::sync::mpsc;
     use tokio::time::advance;
 
     const SMALL: NodeId = NodeId([1; 32]);
@@ -159,7 +158,7 @@ mod tests {
 
     fn link(node: NodeId, dialled: bool) -> Link {
         let addr = SocketAddr::from(([127, 0, 0, 1], 7));
-        Link::new(node, addr, dialled, mpsc::channel(1).0, Wire::Tcp(tcp::Wire::idle()))
+        Link::new(node, addr, dialled, Wire::Tcp(tcp::Wire::idle()))
     }
 
     /// Which of two links is kept at `own`: true = the one that `own` dialled.

@@ -1,6 +1,6 @@
 //! TLS 1.3 with mutual authentication by ed25519 node keys and without configuration. A node shows
-//! two certificates: a leaf with a fresh key, renewed every 24 h and valid for 48 h, and its
-//! identity certificate, which signed the leaf. The identity key itself never enters TLS.
+//! two certificates: a leaf with a fresh key, by default renewed every 24 h and valid for 48 h, and
+//! its identity certificate, which signed the leaf. The identity key itself never enters TLS.
 //!
 //! ```text
 //! [ leaf: fresh key, now-1h .. now+48h ] ──signed by──► [ identity: NodeId, signed by itself ]
@@ -16,14 +16,15 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use data_encoding::BASE32_NOPAD;
-use knhk_mesh_core::config::Admission;
-use knhk_mesh_core::identity::{Keypair, MeshId, NodeId};
+use knhk_mesh_core::identity::NodeId;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig, SignatureScheme};
+
+use super::Settings;
 
 pub(crate) use certificate::IdentityCertificate;
 pub(crate) use verify::{Verifier, node_of_chain};
@@ -32,6 +33,8 @@ pub(crate) use verify::{Verifier, node_of_chain};
 const PROTOCOL: &str = "knhk-mesh/1/";
 /// Behind the base32 node id in the name of a dialled server.
 const NAME_SUFFIX: &str = ".mesh.invalid";
+/// A leaf outlives its renewal by one more period: a failed renewal is no outage.
+const LEAF_TTL_IN_ROTATIONS: u32 = 2;
 /// The name of a server whose key is not known yet.
 const SEED_NAME: &str = "seed.mesh.invalid";
 
@@ -50,16 +53,18 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    pub(crate) fn new(
-        keypair: Arc<Keypair>,
-        mesh: MeshId,
-        admission: Admission,
-    ) -> Result<Self, TlsError> {
-        let identity = IdentityCertificate::new(keypair)?;
+    pub(crate) fn new(settings: &Settings) -> Result<Self, TlsError> {
+        let leaf_ttl = LEAF_TTL_IN_ROTATIONS * settings.rotate_every;
+        let identity = IdentityCertificate::new(settings.keypair.clone(), leaf_ttl)?;
         let resolver = Arc::new(HotResolver(RwLock::new(identity.issue_leaf()?)));
-        let provider = Arc::new(ring::default_provider());
-        let verifier = Arc::new(Verifier::new(admission, &provider));
-        let protocol = format!("{PROTOCOL}{}", BASE32_NOPAD.encode(&mesh.0).to_ascii_lowercase());
+        let mut provider = ring::default_provider();
+        if settings.aes_256_only {
+            provider.cipher_suites = vec![ring::cipher_suite::TLS13_AES_256_GCM_SHA384];
+        }
+        let provider = Arc::new(provider);
+        let verifier = Arc::new(Verifier::new(settings.admission.clone(), &provider));
+        let mesh = BASE32_NOPAD.encode(&settings.mesh.0);
+        let protocol = format!("{PROTOCOL}{}", mesh.to_ascii_lowercase());
         let protocols = vec![protocol.into_bytes()];
 
         let mut client = ClientConfig::builder_with_provider(provider.clone())

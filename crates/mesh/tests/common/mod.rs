@@ -1,12 +1,15 @@
 //! Nodes for tests: on one in-memory network, on a virtual clock where the test wants one.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::path::PathBuf;
+#[path = "../../src/test_folder.rs"]
+mod test_folder;
+
 use std::time::Duration;
 
 use knhk_mesh::transport::memory::MemoryHub;
 use knhk_mesh::{Mesh, Options, TransportKind};
+pub(crate) use test_folder::Folder;
 
 /// Options of a node on `hub`; `random` fixes its choices.
 pub(crate) fn on(hub: &MemoryHub, random: u64) -> Options {
@@ -54,22 +57,4 @@ pub(crate) async fn agree(nodes: &[Mesh]) {
         true
     })
     .await;
-}
-
-/// A folder of its own, gone with it.
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    pub(crate) fn new(name: &str) -> Self {
-        let unique = format!("knhk-mesh-test-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(unique);
-        let _ = std::fs::remove_dir_all(&path);
-        Folder(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -33,7 +33,7 @@ async fn refused(mut a: Node, b: Node, target: Target, why: DialError, reason: R
 #[tokio::test]
 async fn another_key_than_the_dialled_one_is_refused() {
     for kind in kinds() {
-        let (a, b) = (Node::new(&kind, 1).await, Node::new(&kind, 2).await);
+        let (a, b) = (Node::new(&kind, 1), Node::new(&kind, 2));
         let target = Target { node: Some(id(3)), addr: b.transport.local_addr() };
         refused(a, b, target, DialError::WrongKey, Refusal::WrongKey).await;
     }
@@ -42,9 +42,9 @@ async fn another_key_than_the_dialled_one_is_refused() {
 #[tokio::test]
 async fn another_mesh_is_refused() {
     for kind in kinds() {
-        let a = Node::new(&kind, 1).await;
+        let a = Node::new(&kind, 1);
         let other = Settings { mesh: MeshId([8; 32]), ..settings(2) };
-        let b = Node::with(&kind, other, 8).await;
+        let b = Node::with(&kind, other, 8);
         let target = b.target();
         refused(a, b, target, DialError::OtherMesh, Refusal::OtherMesh).await;
     }
@@ -59,13 +59,13 @@ async fn who_is_not_on_the_allowlist_is_refused_by_either_end() {
             (settings(1), listed(2, vec![id(2), id(3)])),
             (listed(1, vec![id(1), id(3)]), settings(2)),
         ] {
-            let (a, b) = (Node::with(&kind, a, 8).await, Node::with(&kind, b, 8).await);
+            let (a, b) = (Node::with(&kind, a, 8), Node::with(&kind, b, 8));
             let target = b.target();
             refused(a, b, target, DialError::NotAdmitted, Refusal::NotAdmitted).await;
         }
         let members = vec![id(1), id(2)];
-        let a = Node::with(&kind, listed(1, members.clone()), 8).await;
-        let b = Node::with(&kind, listed(2, members), 8).await;
+        let a = Node::with(&kind, listed(1, members.clone()), 8);
+        let b = Node::with(&kind, listed(2, members), 8);
         crate::pair::link(a, b).await;
     }
 }
@@ -74,8 +74,8 @@ async fn who_is_not_on_the_allowlist_is_refused_by_either_end() {
 async fn a_node_without_room_refuses_more_links() {
     for kind in kinds() {
         let full = Settings { max_links: 1, ..settings(1) };
-        let mut a = Node::with(&kind, full, 8).await;
-        let (mut b, mut c) = (Node::new(&kind, 2).await, Node::new(&kind, 3).await);
+        let mut a = Node::with(&kind, full, 8);
+        let (mut b, mut c) = (Node::new(&kind, 2), Node::new(&kind, 3));
         b.transport.dial(a.target());
         a.up().await;
         b.up().await;
@@ -91,8 +91,7 @@ async fn a_node_without_room_refuses_more_links() {
 async fn nobody_answers_an_empty_address() {
     for kind in kinds() {
         let quick = std::time::Duration::from_millis(300);
-        let mut a =
-            Node::with(&kind, Settings { handshake_timeout: quick, ..settings(1) }, 8).await;
+        let mut a = Node::with(&kind, Settings { handshake_timeout: quick, ..settings(1) }, 8);
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         a.transport.dial(Target { node: None, addr: silent.local_addr().unwrap() });
         let why = a.failed_dial().await;
@@ -107,9 +106,9 @@ async fn open_admission_and_plaintext_stay_on_loopback() {
     let insecure = Settings { insecure: true, ..exposed.clone() };
     let quic = |settings| Transport::quic(settings, channel(1).0);
     let tcp = |settings| Transport::tcp(settings, channel(1).0);
-    assert!(matches!(quic(exposed.clone()).await, Err(BindError::OpenBeyondLoopback(_))));
-    assert!(matches!(tcp(exposed).await, Err(BindError::OpenBeyondLoopback(_))));
-    assert!(quic(listed.clone()).await.is_ok());
-    assert!(matches!(tcp(listed).await, Err(BindError::PlaintextBeyondLoopback(_))));
-    assert!(tcp(insecure).await.is_ok());
+    assert!(matches!(quic(exposed.clone()), Err(BindError::OpenBeyondLoopback(_))));
+    assert!(matches!(tcp(exposed), Err(BindError::OpenBeyondLoopback(_))));
+    assert!(quic(listed.clone()).is_ok());
+    assert!(matches!(tcp(listed), Err(BindError::PlaintextBeyondLoopback(_))));
+    assert!(tcp(insecure).is_ok());
 }

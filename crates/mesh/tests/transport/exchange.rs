@@ -28,9 +28,9 @@ async fn every_lane_carries_messages_both_ways() {
                 }
             }
         }
-        assert_eq!(at_a.stats().messages_in, 8);
-        assert_eq!(at_a.stats().messages_out, 8);
-        assert_eq!(at_a.stats().bytes_in, at_b.stats().bytes_out);
+        assert_eq!(at_a.traffic().messages_in, 8);
+        assert_eq!(at_a.traffic().messages_out, 8);
+        assert_eq!(at_a.traffic().bytes_in, at_b.traffic().bytes_out);
     }
 }
 
@@ -57,7 +57,7 @@ async fn large_messages_and_many_small_ones_arrive_whole() {
 #[tokio::test]
 async fn a_seed_is_dialled_without_its_key() {
     for kind in kinds() {
-        let (mut a, mut b) = (Node::new(&kind, 1).await, Node::new(&kind, 2).await);
+        let (mut a, mut b) = (Node::new(&kind, 1), Node::new(&kind, 2));
         let seed = Target { node: None, addr: b.transport.local_addr() };
         a.transport.dial(seed);
         assert_eq!(a.up().await.node(), b.id);
@@ -72,7 +72,7 @@ async fn a_seed_is_dialled_without_its_key() {
 #[tokio::test]
 async fn a_node_does_not_link_to_itself() {
     for kind in kinds() {
-        let mut a = Node::new(&kind, 1).await;
+        let mut a = Node::new(&kind, 1);
         a.transport.dial(a.target());
         assert_eq!(a.failed_dial().await, DialError::Myself);
         a.transport.dial(Target { node: None, addr: a.transport.local_addr() });
@@ -102,8 +102,8 @@ async fn settled(node: &mut Node) -> HashMap<String, bool> {
 }
 
 async fn dial_each_other(kind: Kind, number: u8) {
-    let mut a = Node::new(&kind, 10 + number).await;
-    let mut b = Node::new(&kind, 20 + number).await;
+    let mut a = Node::new(&kind, 10 + number);
+    let mut b = Node::new(&kind, 20 + number);
     a.transport.dial(b.target());
     b.transport.dial(a.target());
     let (at_a, at_b) = tokio::join!(settled(&mut a), settled(&mut b));
@@ -183,9 +183,9 @@ async fn shutdown_delivers_what_was_queued() {
 #[tokio::test]
 async fn shutdown_is_bounded_by_its_grace() {
     for kind in [Kind::Quic, Kind::Tcp] {
-        let a = Node::new(&kind, 1).await;
+        let a = Node::new(&kind, 1);
         // An owner that never takes an event.
-        let b = Node::with(&kind, settings(2), 1).await;
+        let b = Node::with(&kind, settings(2), 1);
         let [(a, at_a), _b] = {
             let (mut a, mut b) = (a, b);
             a.transport.dial(b.target());

@@ -43,17 +43,17 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) async fn new(kind: &Kind, number: u8) -> Self {
-        Self::with(kind, settings(number), 1_024).await
+    pub(crate) fn new(kind: &Kind, number: u8) -> Self {
+        Self::with(kind, settings(number), 1_024)
     }
 
-    pub(crate) async fn with(kind: &Kind, settings: Settings, capacity: usize) -> Self {
+    pub(crate) fn with(kind: &Kind, settings: Settings, capacity: usize) -> Self {
         let id = settings.keypair.node_id();
         let (sender, events) = channel(capacity);
         let transport = match kind {
-            Kind::Quic => Transport::quic(settings, sender).await,
-            Kind::Tcp => Transport::tcp(settings, sender).await,
-            Kind::Memory(hub) => Transport::memory(settings, sender, hub.clone()).await,
+            Kind::Quic => Transport::quic(settings, sender),
+            Kind::Tcp => Transport::tcp(settings, sender),
+            Kind::Memory(hub) => Transport::memory(settings, sender, hub.clone()),
         };
         Node { id, transport: transport.unwrap(), events }
     }
@@ -93,7 +93,7 @@ impl Node {
 
 /// Two linked nodes; the first one dialled.
 pub(crate) async fn linked(kind: &Kind) -> [(Node, Link); 2] {
-    link(Node::new(kind, 1).await, Node::new(kind, 2).await).await
+    link(Node::new(kind, 1), Node::new(kind, 2)).await
 }
 
 pub(crate) async fn link(mut a: Node, mut b: Node) -> [(Node, Link); 2] {

@@ -45,8 +45,8 @@ fn holds(tape: &[Vec<u8>], text: &[u8]) -> bool {
 #[tokio::test]
 async fn nothing_on_the_wire_is_in_clear() {
     let plain = |number| Settings { compression: false, ..settings(number) };
-    let mut a = Node::with(&Kind::Quic, plain(1), 64).await;
-    let mut b = Node::with(&Kind::Quic, plain(2), 64).await;
+    let mut a = Node::with(&Kind::Quic, plain(1), 64);
+    let mut b = Node::with(&Kind::Quic, plain(2), 64);
     let (addr, tape, _relay) = proxy(b.transport.local_addr()).await;
     a.transport.dial(Target { node: Some(b.id), addr });
     let (link, _) = (a.up().await, b.up().await);
@@ -65,8 +65,8 @@ async fn nothing_on_the_wire_is_in_clear() {
 async fn a_connection_dies_when_its_peer_falls_silent() {
     let idle_timeout = Duration::from_millis(300);
     let short = |number| Settings { idle_timeout, keep_alive: None, ..settings(number) };
-    let mut a = Node::with(&Kind::Quic, short(1), 64).await;
-    let mut b = Node::with(&Kind::Quic, short(2), 64).await;
+    let mut a = Node::with(&Kind::Quic, short(1), 64);
+    let mut b = Node::with(&Kind::Quic, short(2), 64);
     let (addr, _, relay) = proxy(b.transport.local_addr()).await;
     a.transport.dial(Target { node: Some(b.id), addr });
     a.up().await;
@@ -78,10 +78,10 @@ async fn a_connection_dies_when_its_peer_falls_silent() {
 #[tokio::test]
 async fn many_lean_nodes_link_to_one() {
     let lean = |number: u8| Settings { profile: Profile::Lean, ..settings(number) };
-    let mut hub = Node::with(&Kind::Quic, lean(1), 64).await;
+    let mut hub = Node::with(&Kind::Quic, lean(1), 64);
     let mut others = Vec::new();
     for number in 2..12 {
-        let node = Node::with(&Kind::Quic, lean(number), 64).await;
+        let node = Node::with(&Kind::Quic, lean(number), 64);
         node.transport.dial(hub.target());
         others.push(node);
     }

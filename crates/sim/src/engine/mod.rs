@@ -28,6 +28,7 @@ pub use shard::Tally;
 use shard::{Request, Shard};
 
 use crate::network::Network;
+use verdicts::Verdicts;
 
 /// Parts of a world, whatever its size and the number of threads.
 pub(crate) const SHARDS: usize = 8;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     /// Milliseconds that everything takes longer at a machine.
     pub(crate) slow: HashMap<usize, Slot, FixedState>,
     pub(crate) any_slow: bool,
+    pub(crate) verdicts: Verdicts,
 }
 
 /// How machines and nodes are matched.
@@ -58,6 +60,11 @@ pub(crate) enum Who {
 }
 
 impl Shared {
+    pub(crate) fn new(network: Network, wire: bool, who: Who) -> Self {
+        let (boots, slow, verdicts) = (Vec::new(), HashMap::default(), Verdicts::default());
+        Shared { network, wire, boots, who, slow, any_slow: false, verdicts }
+    }
+
     pub(crate) fn now(&self, slot: Slot, clock_error: i64) -> Now {
         let wall = WallMs((EPOCH_MS + slot).saturating_add_signed(clock_error));
         Now { mono: Time::from_ms(slot), wall }

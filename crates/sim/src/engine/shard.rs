@@ -19,7 +19,6 @@ use knhk_mesh_core::time::Time;
 use super::event::{Body, Content, Event, Slot};
 use super::host::{Host, NEVER, Outcome};
 use super::queue::{Queue, QueueKind};
-use super::verdicts::Verdicts;
 use super::{SHARDS, Shared};
 
 /// Nanoseconds of a slot.
@@ -61,7 +60,6 @@ pub(crate) struct Shard {
     pub(crate) outcome: Outcome,
     /// All prunes are one: a flood is answered by twenty of them a node.
     prune: Arc<Body>,
-    verdicts: Verdicts,
     rng: Rng,
     pub(crate) trace: u64,
     pub(crate) tally: Tally,
@@ -77,7 +75,6 @@ impl Shard {
             requests: Vec::new(),
             outcome: Outcome::default(),
             prune: Arc::new(Body::new(Lane::Control, Message::Prune, false)),
-            verdicts: Verdicts::default(),
             rng: Rng::new(mix(seed ^ (number as u64) << 48)),
             trace: number as u64,
             tally: Tally::default(),
@@ -154,18 +151,24 @@ impl Shard {
         bytes: &Bytes,
         shared: &Shared,
     ) {
-        let Shard { hosts, verdicts, outcome, .. } = self;
-        let host = &mut hosts[local];
+        let host = &mut self.hosts[local];
         let now = shared.now(slot, host.clock_error());
-        let input = match host.node.check(now, via, bytes) {
-            Checked::Duplicate => Input::Duplicate(via, lane, bytes),
-            Checked::Refused(why) => Input::Refused(via, why),
-            Checked::Verify(job) => match verdicts.of(bytes, *job) {
-                Ok(verified) => Input::Verified(via, lane, verified),
-                Err(why) => Input::Refused(via, *why),
-            },
-        };
-        host.node.handle(now, input, outcome);
+        match host.node.check(now, via, bytes) {
+            Checked::Duplicate => {
+                host.node.handle(now, Input::Duplicate(via, lane, bytes), &mut self.outcome);
+            }
+            Checked::Refused(why) => {
+                host.node.handle(now, Input::Refused(via, why), &mut self.outcome);
+            }
+            Checked::Verify(job) => {
+                let verdict = shared.verdicts.of(bytes, *job);
+                let input = match &*verdict {
+                    Ok(verified) => Input::Verified(via, lane, verified),
+                    Err(why) => Input::Refused(via, *why),
+                };
+                host.node.handle(now, input, &mut self.outcome);
+            }
+        }
         self.settle(slot, local, shared);
     }
 

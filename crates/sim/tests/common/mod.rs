@@ -35,7 +35,12 @@ pub fn seconds(n: u64) -> Duration {
 
 /// A world in which everybody knows everybody.
 pub fn settled(n: usize, config: Config, seed: u64) -> World {
-    let mut world = World::new(n, config, Network::default(), seed);
+    settled_over(Network::default(), n, config, seed)
+}
+
+/// The same over `network`.
+pub fn settled_over(network: Network, n: usize, config: Config, seed: u64) -> World {
+    let mut world = World::new(n, config, network, seed);
     let know = |w: &mut World| (0..n).all(|i| w.node(i).registry().members() == n) && w.agrees();
     let deadline = world.now() + seconds(60);
     assert!(world.run_until(deadline, know), "all {n} join within 60 s (seed {seed})");

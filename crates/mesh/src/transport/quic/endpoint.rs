@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
     TokioRuntime, TransportConfig, ValidationTokenConfig, VarInt,
 };
 use quinn_proto::{NoneTokenLog, NoneTokenStore};
+use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use rustls::quic::Suite;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::super::tls::Tls;
@@ -22,12 +24,10 @@ const INCOMING_BYTES: u64 = 64 << 10;
 const INCOMING_BYTES_TOTAL: u64 = 16 << 20;
 
 pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<(Endpoint, ClientConfig), BindError> {
-    let certificate = |error: quinn::crypto::rustls::NoInitialCipherSuite| {
-        BindError::Certificate(error.to_string())
-    };
+    let initial = first_packets()?;
     let transport = Arc::new(transport_config(settings));
 
-    let crypto = QuicServerConfig::try_from(tls.server.clone()).map_err(certificate)?;
+    let crypto = QuicServerConfig::with_initial(tls.server.clone(), initial).map_err(no_suite)?;
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
     let mut tokens = ValidationTokenConfig::default();
     // Tokens let a peer skip the address check; nobody asks for that check, and the stores of
@@ -41,7 +41,7 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<(Endpoint, ClientCo
         .incoming_buffer_size_total(INCOMING_BYTES_TOTAL)
         .migration(settings.profile == Profile::Normal);
 
-    let crypto = QuicClientConfig::try_from(tls.client.clone()).map_err(certificate)?;
+    let crypto = QuicClientConfig::with_initial(tls.client.clone(), initial).map_err(no_suite)?;
     let mut client = ClientConfig::new(Arc::new(crypto));
     client.transport_config(transport).token_store(Arc::new(NoneTokenStore));
 
@@ -51,6 +51,17 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<(Endpoint, ClientCo
         Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))
             .map_err(failed)?;
     Ok((endpoint, client))
+}
+
+/// The first packets are protected with AES-128 whatever TLS agrees on later (RFC 9001, 5.2).
+fn first_packets() -> Result<Suite, BindError> {
+    let suite = TLS13_AES_128_GCM_SHA256.tls13().and_then(|suite| suite.quic_suite());
+    suite.ok_or_else(|| BindError::Certificate("no suite for the first packets".into()))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn no_suite(error: NoInitialCipherSuite) -> BindError {
+    BindError::Certificate(error.to_string())
 }
 
 fn socket(addr: SocketAddr, profile: Profile) -> std::io::Result<std::net::UdpSocket> {

@@ -137,7 +137,7 @@ fn register(
 ) -> Result<(Link, Option<Link>), Close> {
     let addr: SocketAddr = connection.remote_address();
     let wire = LinkWire::Quic(Wire(connection.clone()));
-    let link = Link::new(node, addr, dialled, shared.local.events.clone(), wire);
+    let link = Link::new(node, addr, dialled, wire);
     let replaced = shared.local.registry.register(&link)?;
     Ok((link, replaced))
 }

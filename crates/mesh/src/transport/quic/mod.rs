@@ -29,8 +29,6 @@ use super::local::Local;
 use super::tls::{Tls, TlsError};
 use super::{BindError, Event, Settings, Target};
 
-/// The leaf key is renewed after this time, +-10 %.
-const ROTATE_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// How long the last packets may take to leave the socket.
 const LAST_PACKETS: Duration = Duration::from_millis(200);
 
@@ -52,9 +50,7 @@ struct Shared {
 
 impl Quic {
     pub(super) fn bind(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
-        let mesh = settings.mesh;
-        let tls = Tls::new(settings.keypair.clone(), mesh, settings.admission.clone())
-            .map_err(|error| no_certificate(&error))?;
+        let tls = Tls::new(&settings).map_err(|error| no_certificate(&error))?;
         let failed = |source| BindError::Socket { addr: settings.bind, source };
         let (endpoint, client) = endpoint::open(&settings, &tls)?;
         let local_addr = endpoint.local_addr().map_err(failed)?;
@@ -129,10 +125,11 @@ fn no_certificate(error: &TlsError) -> BindError {
 async fn rotate_for_ever(shared: Arc<Shared>) {
     // The key spreads the moments of the nodes of a mesh over the jitter's range.
     let [first, ..] = shared.local.own.0;
-    let pause = ROTATE_EVERY.mul_f64(0.9 + 0.2 * f64::from(first) / 255.0);
+    let every = shared.local.settings.rotate_every;
+    let pause = every.mul_f64(0.9 + 0.2 * f64::from(first) / 255.0);
     loop {
         tokio::time::sleep(pause).await;
-        // A failure keeps the old leaf, which is valid for another day.
+        // A failure keeps the old leaf, which is valid for as long again.
         let _ = shared.tls.rotate();
     }
 }

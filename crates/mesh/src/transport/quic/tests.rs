@@ -41,7 +41,7 @@ async fn up(events: &mut Receiver<Event>) -> Link {
 /// A client with a valid certificate that then writes whatever it likes.
 async fn raw_client(server: &Quic) -> (Endpoint, Connection) {
     let settings = settings(66);
-    let tls = Tls::new(settings.keypair.clone(), MESH, settings.admission.clone()).unwrap();
+    let tls = Tls::new(&settings).unwrap();
     let (endpoint, config) = endpoint::open(&settings, &tls).unwrap();
     let name = server_name(None);
     let connecting = endpoint.connect_with(config, server.local_addr(), &name).unwrap();
@@ -144,7 +144,7 @@ async fn a_reset_stream_is_forgotten_and_an_open_one_delays_no_other() {
     stream_of(&connection, &whole()).await;
     assert!(matches!(next(&mut events).await, Event::Batch { .. }));
     assert_eq!(link.ended(), None);
-    assert_eq!(link.stats().messages_in, 2);
+    assert_eq!(link.traffic().messages_in, 2);
 }
 
 #[tokio::test]

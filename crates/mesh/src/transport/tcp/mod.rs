@@ -51,14 +51,8 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    pub(super) async fn bind(
-        settings: Settings,
-        events: mpsc::Sender<Event>,
-    ) -> Result<Self, BindError> {
+    pub(super) fn bind(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
         let addr = settings.bind;
-        if !addr.ip().is_loopback() && !settings.insecure {
-            return Err(BindError::PlaintextBeyondLoopback(addr));
-        }
         let listener = listen(addr).map_err(|source| BindError::Socket { addr, source })?;
         let local_addr =
             listener.local_addr().map_err(|source| BindError::Socket { addr, source })?;
@@ -139,7 +133,7 @@ async fn accept(local: Arc<Local>, place: HalfOpen, mut stream: TcpStream, addr:
     drop(place);
     let ended = Arc::new(Notify::new());
     let wire = LinkWire::Tcp(Wire(ended.clone()));
-    let link = Link::new(node, addr, false, local.events.clone(), wire);
+    let link = Link::new(node, addr, false, wire);
     let registered = local.registry.register(&link);
     let answer = registered.as_ref().err().copied();
     let answered = timeout(FAREWELL, hello::welcome(&mut stream, answer)).await;
@@ -171,7 +165,7 @@ async fn dial(local: Arc<Local>, target: Target) {
     let registered = connected.and_then(|(stream, node)| {
         let ended = Arc::new(Notify::new());
         let wire = LinkWire::Tcp(Wire(ended.clone()));
-        let link = Link::new(node, target.addr, true, local.events.clone(), wire);
+        let link = Link::new(node, target.addr, true, wire);
         let replaced = local.registry.register(&link)?;
         Ok((link, replaced, stream, ended))
     });

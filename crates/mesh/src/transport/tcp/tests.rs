@@ -12,9 +12,9 @@ fn settings(secret: u8) -> Settings {
     Settings::new(keypair, MeshId([5; 32]), Profile::Normal)
 }
 
-async fn bound() -> (Tcp, Receiver<Event>) {
+fn bound() -> (Tcp, Receiver<Event>) {
     let (events, received) = channel(16);
-    (Tcp::bind(settings(1), events).await.unwrap(), received)
+    (Tcp::bind(settings(1), events).unwrap(), received)
 }
 
 async fn next(events: &mut Receiver<Event>) -> Event {
@@ -36,7 +36,7 @@ async fn without_a_valid_proof_there_is_no_link() {
     let forged = [magic, &intro, &[0], &[0x33; 64]].concat();
     let weak = [magic, &[5; 32], &[0; 32], &[0; 32], &[0], &[0; 64]].concat();
     for said in [vec![0x16; 400], forged, weak] {
-        let (server, events) = bound().await;
+        let (server, events) = bound();
         let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
         stream.write_all(&said).await.unwrap();
         until_closed(&mut stream).await;
@@ -57,7 +57,7 @@ async fn a_bad_batch_behind_a_good_hello_closes_the_link() {
         (oversize, BatchError::Oversize, Refusal::Oversize),
         (inside, BatchError::Truncated, Refusal::Truncated),
     ] {
-        let (server, mut events) = bound().await;
+        let (server, mut events) = bound();
         let local = Arc::new(Local::new(settings(2), channel(1).0));
         let target = Target { node: None, addr: server.local_addr() };
         let mut claim = local.registry.claim(target).unwrap();

@@ -17,8 +17,6 @@ use super::TlsError;
 
 /// A leaf is valid this long before it is made: clocks differ.
 const BACKDATED: Duration = Duration::from_secs(3_600);
-/// A leaf is valid this long after it is made; it is renewed after half of it.
-const LEAF_TTL: Duration = Duration::from_secs(48 * 3_600);
 
 /// Signs certificates with the identity key without handing out its secret.
 struct IdentityKey {
@@ -45,10 +43,12 @@ impl SigningKey for IdentityKey {
 pub(crate) struct IdentityCertificate {
     issuer: Issuer<'static, IdentityKey>,
     der: CertificateDer<'static>,
+    /// A leaf is valid this long after it is made; it is renewed after half of it.
+    leaf_ttl: Duration,
 }
 
 impl IdentityCertificate {
-    pub(crate) fn new(keypair: Arc<Keypair>) -> Result<Self, TlsError> {
+    pub(crate) fn new(keypair: Arc<Keypair>, leaf_ttl: Duration) -> Result<Self, TlsError> {
         let public = keypair.node_id().0;
         let key = IdentityKey { keypair, public };
         let mut params = CertificateParams::default();
@@ -56,10 +56,11 @@ impl IdentityCertificate {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let certificate = params.self_signed(&key)?;
-        Ok(IdentityCertificate { der: certificate.into(), issuer: Issuer::new(params, key) })
+        let (der, issuer) = (certificate.into(), Issuer::new(params, key));
+        Ok(IdentityCertificate { issuer, der, leaf_ttl })
     }
 
-    /// A leaf with a fresh key, valid from an hour ago for two days.
+    /// A leaf with a fresh key, valid from an hour ago for `leaf_ttl`.
     pub(crate) fn issue_leaf(&self) -> Result<Arc<CertifiedKey>, TlsError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.issue_leaf_at(now)
@@ -77,7 +78,7 @@ impl IdentityCertificate {
         let mut params = CertificateParams::default();
         params.distinguished_name = named("knhk-mesh link");
         params.not_before = epoch + since_1970.saturating_sub(BACKDATED);
-        params.not_after = epoch + since_1970 + LEAF_TTL;
+        params.not_after = epoch + since_1970 + self.leaf_ttl;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -97,10 +98,11 @@ mod tests {
     use super::*;
     use rustls::pki_types::UnixTime;
 
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
     const NOW: Duration = Duration::from_secs(1_800_000_000);
 
     fn identity(secret: u8) -> IdentityCertificate {
-        IdentityCertificate::new(Arc::new(Keypair::from_secret(&[secret; 32]))).unwrap()
+        IdentityCertificate::new(Arc::new(Keypair::from_secret(&[secret; 32])), 2 * DAY).unwrap()
     }
 
     fn at(time: Duration) -> UnixTime {

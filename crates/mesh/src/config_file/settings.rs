@@ -1,0 +1,203 @@
+//! The configuration as what the node is started with. This is where a key takes effect.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use knhk_mesh_core::config::{Admission, Config};
+use knhk_mesh_core::identity::{Genesis, Limits, NodeId};
+
+use super::effective::Effective;
+use super::topology::Topology;
+use super::value::NumberRange;
+use crate::key_file::{self, KeyFileError};
+use crate::options::{Identity, Options, TransportKind};
+
+const DEFAULT_PORT: u16 = 9_000;
+const LEAST_CHOSEN_LINKS: usize = 12;
+const LEAST_MAX_LINKS: usize = 64;
+const MOST_LINKS: usize = 4_096;
+
+/// Why a configuration that is right cannot be run. Nothing was started.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotRunnable {
+    /// The topology needs what is not built yet.
+    #[error("the topology {topology} waits for {capability}")]
+    Topology {
+        /// The topology.
+        topology: Topology,
+        /// What it needs.
+        capability: &'static str,
+    },
+    /// The admission needs what is not built yet.
+    #[error("admission by {admission} waits for {capability}")]
+    Admission {
+        /// `token` or `ca`.
+        admission: String,
+        /// What it needs.
+        capability: &'static str,
+    },
+    /// Others dial the accelerator's address, and nobody said which it is.
+    #[error("network.global_accelerator is true, and no address is advertised")]
+    NoAdvertisedAddress,
+}
+
+impl NotRunnable {
+    /// What helps.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            NotRunnable::Topology { .. } => {
+                "run one cell with `topology: single_region_mesh`; `config check` accepts this file"
+            }
+            NotRunnable::Admission { .. } => "write `admission: allowlist` and list the node ids",
+            NotRunnable::NoAdvertisedAddress => {
+                "give the accelerator's address with --advertise ip:port"
+            }
+        }
+    }
+}
+
+impl Effective {
+    /// Whether a node can run with this today.
+    ///
+    /// # Errors
+    /// [`NotRunnable`] names what is missing.
+    pub fn check_runnable(&self) -> Result<(), NotRunnable> {
+        let topology = self.topology;
+        if let Some(capability) = topology.waits_for() {
+            return Err(NotRunnable::Topology { topology, capability });
+        }
+        if matches!(self.mesh.admission.as_str(), "token" | "ca") {
+            let admission = self.mesh.admission.clone();
+            let capability = super::keys::ADMISSION_WAITS_FOR;
+            return Err(NotRunnable::Admission { admission, capability });
+        }
+        if self.network.global_accelerator && self.node.advertise.is_empty() {
+            return Err(NotRunnable::NoAdvertisedAddress);
+        }
+        Ok(())
+    }
+
+    /// The protocol's settings.
+    #[must_use]
+    pub fn core_config(&self) -> Config {
+        let chosen_links = self.chosen_links();
+        Config {
+            genesis: self.genesis(),
+            fanout: size(self.gossip.own.fanout),
+            interval: Duration::from_millis(self.gossip.own.interval_ms),
+            convergence_threshold: self.gossip.convergence_threshold,
+            admission: self.admission(),
+            chosen_links,
+            // Twice as many come in as go out at worst, and links are bounded anyway.
+            max_links: (3 * chosen_links).clamp(LEAST_MAX_LINKS, MOST_LINKS),
+            batch_size: size(self.network.batch_size),
+            #[expect(clippy::cast_possible_truncation, reason = "a share keeps its meaning")]
+            byzantine_threshold: self.security.byzantine_threshold as f32,
+            region: self.node.region.clone().unwrap_or_default(),
+            zone: self.node.zone.clone().unwrap_or_default(),
+            addresses: addresses(&self.node.advertise),
+            ..Config::default()
+        }
+    }
+
+    /// How a node is started: everything that can be said without a name server. Seeds that are
+    /// names are missing here; see [`Effective::seed_names`]. `bind` is the first of
+    /// [`Effective::bind_candidates`].
+    ///
+    /// # Errors
+    /// [`KeyFileError`] if `node.identity` names a file that holds no usable key.
+    pub fn options(&self) -> Result<Options, KeyFileError> {
+        let identity = match &self.node.identity {
+            Some(path) => Identity::Existing(key_file::load(path)?),
+            None => Identity::Auto,
+        };
+        let defaults = Options::default();
+        Ok(Options {
+            config: self.core_config(),
+            transport: if self.network.quic { TransportKind::Quic } else { TransportKind::Tcp },
+            bind: self.bind_candidates().next().unwrap_or(defaults.bind),
+            seeds: self.bootstrap.seeds.iter().filter_map(|seed| literal(seed)).collect(),
+            data_dir: self.node.data_dir.clone(),
+            identity,
+            insecure: self.network.insecure,
+            compression: self.network.compression,
+            rotate_every: Duration::from_secs(self.network.rotation_hours * 3_600),
+            aes_256_only: self.security.aes_256_only,
+            rate_limit_per_peer: Some(
+                u32::try_from(self.security.rate_limit_per_peer).unwrap_or(u32::MAX),
+            ),
+            ..defaults
+        })
+    }
+
+    /// Where to listen, best first: `node.bind`, `network.port`, each port of
+    /// `network.port_range`, else port 9000. All but the first way are on 127.0.0.1. Only a range
+    /// gives more than one.
+    pub fn bind_candidates(&self) -> impl Iterator<Item = SocketAddr> + use<> {
+        let bind = self.node.bind.as_ref().and_then(|bind| bind.parse::<SocketAddr>().ok());
+        let one = u64::from(self.network.port.unwrap_or(DEFAULT_PORT));
+        let range = self.network.port_range.filter(|_| self.network.port.is_none());
+        let ports = range.unwrap_or(NumberRange { min: one, max: one });
+        let ports = if bind.is_some() { 0..=0 } else { ports.min..=ports.max };
+        let local = |port: u64| {
+            let port = u16::try_from(port).ok()?;
+            Some(SocketAddr::from(([127, 0, 0, 1], port)))
+        };
+        bind.into_iter().chain(ports.filter(|port| *port > 0).filter_map(local))
+    }
+
+    /// The seeds that have to be resolved, `host:port` each, again and again: what a name means
+    /// changes.
+    #[must_use]
+    pub fn seed_names(&self) -> Vec<&str> {
+        let seeds = self.bootstrap.seeds.iter().map(String::as_str);
+        seeds.filter(|seed| literal(seed).is_none()).collect()
+    }
+
+    fn genesis(&self) -> Genesis {
+        let mesh = &self.mesh;
+        Genesis {
+            name: mesh.name.clone(),
+            admission_key: mesh.admission_key.as_ref().and_then(|key| key.parse().ok()),
+            limits: Limits {
+                max_slots: u16::try_from(mesh.max_slots).unwrap_or(u16::MAX),
+                max_payload: u16::try_from(mesh.max_payload).unwrap_or(u16::MAX),
+                max_authors: u32::try_from(mesh.max_authors).unwrap_or(u32::MAX),
+            },
+            ..Genesis::default()
+        }
+    }
+
+    /// Nobody is admitted by a way that is not built: never more than was asked for.
+    fn admission(&self) -> Admission {
+        if self.mesh.admission == "open" {
+            return Admission::Open;
+        }
+        let nodes = self.mesh.allowlist.iter().filter_map(|node| node.parse::<NodeId>().ok());
+        Admission::allowlist(nodes.collect())
+    }
+
+    /// A random graph stays connected with about ln n links a node; log2 n leaves a margin.
+    fn chosen_links(&self) -> usize {
+        let log2 = self.agent_count.map_or(0, |count| count.max.ilog2() as usize + 1);
+        LEAST_CHOSEN_LINKS.max(log2).max(size(self.gossip.own.fanout))
+    }
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn addresses(texts: &[String]) -> Vec<SocketAddr> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// The address that a seed names without a name server.
+fn literal(seed: &str) -> Option<SocketAddr> {
+    if let Some(port) = seed.strip_prefix("localhost:") {
+        return port.parse().ok().map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    seed.parse().ok()
+}

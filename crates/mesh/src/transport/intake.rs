@@ -1,0 +1,43 @@
+//! How fast one peer is read: a token bucket that holds one second's worth. Who sends more is not
+//! cut off: its messages wait unread, its credit runs out, and its own outbox fills.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// An unused allowance is kept this long.
+const BURST: Duration = Duration::from_secs(1);
+
+/// Until when a peer has used up its rate; `None` before its first message.
+#[derive(Default)]
+pub(super) struct Intake(Mutex<Option<Instant>>);
+
+impl Intake {
+    /// When `messages` more may be read at `rate` a second.
+    pub(super) fn turn(&self, messages: usize, rate: u32, now: Instant) -> Instant {
+        let price = Duration::from_secs(messages as u64) / rate.max(1);
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = now.checked_sub(BURST).unwrap_or(now);
+        let until = used.map_or(oldest, |used| used.max(oldest)) + price;
+        *used = Some(until);
+        until.max(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate_holds() {
+        let (intake, start) = (Intake::default(), Instant::now() + 2 * BURST);
+        assert_eq!(intake.turn(100, 100, start), start);
+        assert_eq!(intake.turn(50, 100, start), start + BURST / 2);
+        assert_eq!(intake.turn(50, 100, start), start + BURST);
+        let later = start + 10 * BURST;
+        assert_eq!(intake.turn(100, 100, later), later, "no more than one second is kept");
+        assert_eq!(intake.turn(1, 100, later), later + BURST / 100);
+        assert_eq!(intake.turn(1, 0, later), later + BURST / 100 + BURST, "zero is no division");
+    }
+}
