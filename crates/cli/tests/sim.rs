@@ -95,7 +95,6 @@ fn what_cannot_be_run_ends_with_two() {
         "--report /nowhere/a.html",
         "--silent 1",
         "compare /nowhere.json /nowhere.json",
-        "-c /nowhere.yaml",
     ];
     for args in usage.iter().chain(&both).chain(&missing) {
         let output = run(&format!("sim {args}"));
@@ -105,6 +104,16 @@ fn what_cannot_be_run_ends_with_two() {
     let error: Value =
         serde_json::from_slice(&run("sim --latency nowhere -o json").stderr).unwrap();
     assert_eq!(error["error"]["code"], "latency");
+}
+
+#[test]
+fn topology_files_set_what_flags_do_not() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/flat_mesh.yaml");
+    let output = run(&format!("sim -c {file} --agents 12 -o json"));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["agents"], &report["setup"]["fanout"]), (&12.into(), &5.into()));
+    // As `config check` ends.
+    assert_eq!(run("sim -c /nowhere.yaml").status.code(), Some(78));
 }
 
 #[test]
@@ -128,6 +137,6 @@ fn the_matrix_puts_runs_beside_the_specification() {
     assert_eq!((&lines[7]["fanout"], &lines[7]["storm"]), (&3.into(), &true.into()));
     assert_eq!((&lines[7]["rounds_loose"], &lines[7]["rounds_least"]), (&10.into(), &3.into()));
     let table = text(&run("sim matrix --max 10 --seeds 1").stdout);
-    assert!(table.lines().all(|line| line.chars().count() <= 112), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 124), "{table}");
     assert!(table.contains("lines held"));
 }

@@ -106,7 +106,5 @@ fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
 
 /// Nothing was run: as with wrong usage, the exit code is 2.
 fn cannot(code: &'static str, message: &dyn std::fmt::Display, help: &str) -> Failure {
-    let mut failure = Failure::new(code, message, help);
-    failure.exit_code = 2;
-    failure
+    Failure::new(code, message, help).ending_with(2)
 }
