@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Subcommand, ValueEnum};
 use knhk_mesh_sim::adversary::Kind;
 use knhk_mesh_sim::spread::MAX_AGENTS;
@@ -31,7 +32,7 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Run {
     /// How many nodes, one agent each [default: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(MAX_AGENTS)))]
+    #[arg(long, value_name = "N", value_parser = agents())]
     pub(crate) agents: Option<u32>,
     /// Which lanes carry updates
     #[arg(long, value_enum, default_value_t = LanesArg::All)]
@@ -46,7 +47,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
     /// Worker threads; the run and its trace hash do not depend on them
-    #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = threads())]
     pub(crate) threads: u8,
     /// Share of the messages that are lost, such as 0.1 or 10%
     #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
@@ -74,7 +75,13 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
     /// Encode and decode every message [default: up to 10,000 nodes]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
     pub(crate) wire: Option<bool>,
     /// How to print results
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -114,10 +121,10 @@ pub(crate) struct Compare {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Matrix {
     /// Largest size that is run
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(10..))]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = agents())]
     pub(crate) max: u32,
     /// Seeds for each line; at most 3 at 100,000 nodes and 1 at 1,000,000
-    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = seeds())]
     pub(crate) seeds: u32,
     /// The first of the seeds
     #[arg(long, value_name = "S", default_value_t = 1)]
@@ -129,7 +136,7 @@ pub(crate) struct Matrix {
     #[arg(long, value_name = "NAME|FILE", default_value = "lan")]
     pub(crate) latency: String,
     /// Worker threads; the runs do not depend on them
-    #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = threads())]
     pub(crate) threads: u8,
     /// How to print results
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -154,6 +161,18 @@ impl Sim {
             None => self.run.output,
         }
     }
+}
+
+fn agents() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(2..=i64::from(MAX_AGENTS))
+}
+
+fn threads() -> RangedI64ValueParser<u8> {
+    RangedI64ValueParser::new().range(1..=8)
+}
+
+fn seeds() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=1_000)
 }
 
 /// `0.33`, `33%`.

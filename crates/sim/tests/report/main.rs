@@ -1,6 +1,6 @@
-//! What is printed of a report. The texts are compared with files in `snapshots`; after a deliberate
-//! change `UPDATE_SNAPSHOTS=1 cargo test -p knhk-mesh-sim --test report` writes them anew. With
-//! `WRITE_PAGES=DIR` the pages are left there, to be looked at.
+//! What is printed of a report. The texts are compared with files in `snapshots`; after a
+//! deliberate change `UPDATE_SNAPSHOTS=1 cargo test -p knhk-mesh-sim --test report` writes them
+//! anew. With `WRITE_PAGES=DIR` the pages are left there, to be looked at.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod examples;

@@ -124,7 +124,8 @@ fn lanes(args: &Matrix) -> &'static str {
 
 fn notes(args: &Matrix) -> Vec<String> {
     let mut notes = vec![format!(
-        "Lanes {}, latency {}, rounds of 100 ms, seeds from {}; each line is the worst of its seeds.",
+        "Lanes {}, latency {}, rounds of 100 ms, seeds from {}; each line is \
+         the worst of its seeds.",
         lanes(args),
         args.latency,
         args.seed

@@ -10,7 +10,8 @@ pub(super) fn head() -> String {
         "", "", "", "", "rounds", "time", "MB/s", "% in time"
     );
     let names = format!(
-        "{:>9}  {:>2}  {:<5}  {:>5} |{:>5}{:>7}{:>7}{:>6} |{:>7}{:>10}{:>10} |{:>6}{:>9} |{:>6}{:>8}",
+        "{:>9}  {:>2}  {:<5}  {:>5} |{:>5}{:>7}{:>7}{:>6} |{:>7}{:>10}{:>10} |{:>6}{:>9} |\
+         {:>6}{:>8}",
         "agents",
         "k",
         "",
@@ -46,8 +47,8 @@ pub(super) fn row(line: &Line) -> String {
     let weather = if line.storm { "storm" } else { "calm" };
     let failed = if line.held { "" } else { "  FAILED" };
     format!(
-        "{:>9}  {:>2}  {weather:<5}  {:>5} |{:>5}{:>7}{:>7}{:>6} |{:>7}{:>10}{:>10} |{:>6}{budget:>9} |\
-         {:>6}{sla:>8}{failed}",
+        "{:>9}  {:>2}  {weather:<5}  {:>5} |{:>5}{:>7}{:>7}{:>6} |{:>7}{:>10}{:>10} |{:>6}\
+         {budget:>9} |{:>6}{sla:>8}{failed}",
         grouped(size.agents),
         line.fanout,
         line.seeds,

@@ -58,8 +58,8 @@ impl Places {
         self.lines.len() - 1
     }
 
-    /// Where the text of line `own` starts, on its base line; none if there is no room. A point that
-    /// lies on a line is nowhere nearer to itself than to the line: then no line is a `rival`.
+    /// Where the text of line `own` starts, on its base line; none if there is no room. A point
+    /// that lies on a line is nowhere nearer to itself than to the line: then no line is a `rival`.
     pub(super) fn name(
         &mut self,
         own: usize,

@@ -29,7 +29,8 @@ pub(super) fn section(out: &mut String, report: &Report) {
         "<section>\n<h2>Regions over time</h2>\n<div class=\"scroll\">\n<table class=\"regions\">\n\
          <caption>Share of each region’s honest nodes, from the write to {}</caption>\n\
          <thead><tr><th scope=\"col\">Region</th><th scope=\"col\" class=\"n spare\">Nodes</th>\
-         <th scope=\"col\" class=\"spark\">0 to {}</th><th scope=\"col\" class=\"n spare\">First</th>\
+         <th scope=\"col\" class=\"spark\">0 to {}</th>\
+         <th scope=\"col\" class=\"n spare\">First</th>\
          <th scope=\"col\" class=\"n\">Half</th><th scope=\"col\" class=\"n\">99 %</th>\
          <th scope=\"col\" class=\"n\">All</th></tr></thead>\n<tbody>",
         time(most),
@@ -77,7 +78,8 @@ fn spark(out: &mut String, curve: &[Point], most: f64) {
     let _ = write!(
         out,
         "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
-         <path class=\"area\" d=\"{line}V{bottom}H0Z\"/><path class=\"measured thin\" d=\"{line}\"/>\
+         <path class=\"area\" d=\"{line}V{bottom}H0Z\"/>\
+         <path class=\"measured thin\" d=\"{line}\"/>\
          <path class=\"axis\" d=\"M0 {bottom}H{WIDTH}\"/></svg>"
     );
 }

@@ -18,7 +18,8 @@ pub(super) fn header(out: &mut String, report: &Report) {
     let _ = writeln!(
         out,
         "<header>\n<p class=\"over\">Simulation <b>{scenario}</b>, {nodes}, seed {}</p>\n\
-         <h1 class=\"{class}\"><span class=\"mark\" aria-hidden=\"true\">{mark}</span> {word}</h1>\n\
+         <h1 class=\"{class}\">\
+         <span class=\"mark\" aria-hidden=\"true\">{mark}</span> {word}</h1>\n\
          <p class=\"lead\">{}.</p>",
         report.setup.seed,
         Escaped(&summary)
@@ -75,7 +76,8 @@ fn row(out: &mut String, target: &Target) {
         out,
         "<tr class=\"{class}\"><th scope=\"row\">{}</th><td class=\"n\">{}</td>\
          <td class=\"n\">{}</td><td class=\"meter\">{meter}</td>\
-         <td class=\"outcome\"><span class=\"mark\" aria-hidden=\"true\">{mark}</span> {}</td></tr>",
+         <td class=\"outcome\">\
+         <span class=\"mark\" aria-hidden=\"true\">{mark}</span> {}</td></tr>",
         Escaped(&target.name),
         Escaped(&with_unit(target.measured, &target.unit)),
         Escaped(&facts::bound(target)),
