@@ -44,7 +44,7 @@ struct Line {
     seeds: u32,
     /// Whole intervals until the last honest node knew.
     rounds: u32,
-    /// Rounds that no push-pull with this fanout can do without.
+    /// The fewest rounds of push-pull in lock-step.
     rounds_least: u32,
     sim_ms: u64,
     /// Of all nodes together, while the update spread; in millions a second.
@@ -132,7 +132,7 @@ fn notes(args: &Matrix) -> Vec<String> {
     )];
     notes.push(
         "storm: 33 % of the nodes silent and 10 % of the messages lost. least: ceil(log_(2k+1) n), \
-         which no push-pull with fanout k undercuts; the tree of lanes all can."
+         the best of push-pull in lock-step; nodes that pass on within a round undercut it."
             .into(),
     );
     if args.max >= FLAT_FROM {
