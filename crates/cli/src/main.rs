@@ -5,6 +5,7 @@
 //!   args ─┬─> dev ─┬─ swarm    starts and stops the nodes
 //!         │        ├─ measure  makes updates, watches them arrive
 //!         │        └─ report   prints
+//!         ├─> sim              simulates, compares, prints
 //!         └─> config           checks, shows and describes configurations
 //! ```
 #![forbid(unsafe_code)]
@@ -14,6 +15,8 @@ mod config;
 mod dev;
 mod failure;
 mod process;
+mod sim;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let (output, result) = match cli.command {
         Command::Dev(dev) => (dev.output, run(dev)),
+        Command::Sim(sim) => (sim.output(), sim::run(&sim)),
         Command::Config(config) => (config.output, config::run(&config)),
     };
     match result {

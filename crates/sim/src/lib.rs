@@ -20,6 +20,7 @@ pub mod engine;
 pub mod latency;
 pub mod network;
 pub mod report;
+pub mod scenario;
 pub mod spread;
 pub mod world;
 

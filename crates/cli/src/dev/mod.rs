@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use crate::args::{Dev, Output};
 use crate::failure::Failure;
 use crate::process;
+use crate::terminal::say;
 use measure::Meter;
-use report::{Report, progress, progress_done, round, say, summarise};
+use report::{Report, progress, progress_done, round, summarise};
 use swarm::Swarm;
 
 /// How long a run with `--updates` may take when nothing is said.
