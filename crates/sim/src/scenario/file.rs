@@ -14,12 +14,14 @@ use crate::network::Group;
 pub(super) const MAX_FILE: usize = 256 * 1024;
 /// Most entries of a time line.
 pub(super) const MAX_ENTRIES: usize = 2_000;
+/// Most nodes of a run, those that join included.
+pub(super) const MAX_NODES: u64 = 4_000;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    pub(super) name: String,
+    pub(super) name: Label,
     /// The public failure that it is named after.
     pub(super) source: String,
     pub(super) agents: Whole<2, 2_000>,
@@ -63,11 +65,27 @@ pub(super) enum Lane {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Links {
-    pub(super) latency: Option<Named<Latency>>,
+    pub(super) latency: Option<Ways>,
     pub(super) loss: Share,
     pub(super) duplicate: Share,
     pub(super) reorder: Share,
     pub(super) bandwidth: Option<Whole<1_000, 1_000_000_000>>,
+}
+
+/// How long messages take: the name of a built-in world, or a table as in a latency file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub(super) struct Ways(pub(super) Latency);
+
+impl TryFrom<toml::Value> for Ways {
+    type Error = String;
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        let latency = match value {
+            toml::Value::String(name) => name.parse(),
+            table => Latency::from_file("inline", table.try_into().map_err(|e: toml::de::Error| e.to_string())?),
+        };
+        latency.map(Ways).map_err(|why| why.to_string())
+    }
 }
 
 /// Writes of random honest nodes.
@@ -160,7 +178,7 @@ pub(super) struct Leave {
 #[serde(deny_unknown_fields)]
 pub(super) struct Write {
     pub(super) node: Whole<0, 100_000>,
-    pub(super) key: String,
+    pub(super) key: Label,
     #[serde(default)]
     pub(super) value: String,
     /// The value is filled up to so many bytes.
@@ -180,7 +198,7 @@ pub(super) struct Write {
 #[serde(deny_unknown_fields)]
 pub(super) struct Delete {
     pub(super) node: Whole<0, 100_000>,
-    pub(super) key: String,
+    pub(super) key: Label,
 }
 
 /// What must hold beside the invariants.
@@ -202,9 +220,9 @@ pub(super) struct Expect {
     /// Entries of a node's state.
     pub(super) max_records: Option<Whole<1, 10_000_000>>,
     /// Registers that every honest node shows at the end.
-    pub(super) shows: std::collections::BTreeMap<String, String>,
+    pub(super) shows: std::collections::BTreeMap<Label, String>,
     /// Registers that none shows.
-    pub(super) absent: Vec<String>,
+    pub(super) absent: Vec<Label>,
 }
 
 impl Default for Expect {
@@ -246,6 +264,22 @@ impl<const MIN: u64, const MAX: u64> TryFrom<u64> for Whole<MIN, MAX> {
 impl<const MIN: u64, const MAX: u64> Default for Whole<MIN, MAX> {
     fn default() -> Self {
         Whole(MIN)
+    }
+}
+
+/// A name or a key: 1-200 bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Label(pub(super) String);
+
+impl TryFrom<String> for Label {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let len = text.len();
+        if (1..=200).contains(&len) {
+            return Ok(Label(text));
+        }
+        Err(format!("a name has 1-200 bytes, this one has {len}"))
     }
 }
 
