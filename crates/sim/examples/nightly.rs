@@ -1,16 +1,18 @@
 //! A thousand nights of chaos: `nightly [--seeds N] [--first SEED] [--agents N] [--seconds S]
-//! [--jobs J] [--print]`. Every seed is a run of its own; failures are told with the command that
-//! reproduces them, and the exit code is 1. `--print` shows the scenario and the report.
+//! [--jobs J] [--files] [--print]`. Every seed is a run of its own; with `--files` the scenario files
+//! run as well, before the seeds. Failures are told with the command that reproduces them, and the
+//! exit code is 1. `--print` shows scenarios and reports.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use knhk_mesh_sim::chaos;
 use knhk_mesh_sim::report::{Report, Verdict};
 use knhk_mesh_sim::world::Drive;
+use knhk_mesh_sim::{chaos, scenario};
 
 /// What the night was like so far.
 #[derive(Default)]
@@ -26,9 +28,54 @@ struct Night {
     longest: (u128, u64),
 }
 
+/// One run.
+enum Task {
+    File(PathBuf),
+    Seed(u64),
+}
+
+/// Scenario files, by name.
+fn files() -> Vec<Task> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ext| ext == "toml"));
+    paths.sort();
+    paths.into_iter().map(Task::File).collect()
+}
+
+impl Task {
+    fn run(&self, agents: u32, seconds: u32, print: bool) -> Result<Report, String> {
+        let report = match self {
+            Task::File(path) => {
+                let text = std::fs::read_to_string(path).map_err(|why| why.to_string())?;
+                scenario::run(&text, None, 1, &mut |_| ())
+            }
+            Task::Seed(seed) => chaos::run(*seed, agents, seconds, Drive::default()),
+        };
+        let report = report.map_err(|why| why.to_string())?;
+        if print {
+            if let Task::Seed(seed) = self {
+                println!("{}", chaos::scenario(*seed, agents, seconds));
+            }
+            println!("{:#?}\n{:#?}", report.targets, report.broken);
+            println!("{}\ntrace {}", report.notes.join("\n"), report.trace_hash);
+        }
+        Ok(report)
+    }
+}
+
 fn number(name: &str, or: u64) -> u64 {
     let mut args = std::env::args().skip_while(|arg| arg != name).skip(1);
     args.next().and_then(|text| text.parse().ok()).unwrap_or(or)
+}
+
+/// CPU of this process so far, where the system tells it: fields 14 and 15, in hundredths.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some((next()? + next()?) / 100.0)
 }
 
 /// The number in front of `word` in the notes.
@@ -39,7 +86,12 @@ fn told(report: &Report, word: &str) -> u64 {
 }
 
 impl Night {
-    fn note(&mut self, seed: u64, report: &Report, ms: u128) {
+    fn note(&mut self, task: &Task, report: &Report, ms: u128) {
+        let seed = report.setup.seed;
+        if let Task::File(_) = task {
+            let (name, after) = (&report.setup.scenario, report.sim_ms);
+            println!("{name}: {:?}, agreed after {after} ms, took {ms} ms", report.verdict);
+        }
         self.runs += 1;
         self.events += report.events;
         self.slowest_ms = self.slowest_ms.max((report.sim_ms, seed));
@@ -58,17 +110,18 @@ impl Night {
         let missed = report.targets.iter().filter(|t| t.required && !t.held);
         let missed = missed.map(|t| format!("{}: {} of {}", t.name, t.measured, t.bound));
         let what: Vec<String> = missed.chain(report.broken.iter().cloned()).collect();
-        let text = format!("seed {seed}\n    {}\n    {}", what.join("\n    "), report.reproduce);
+        let name = &report.setup.scenario;
+        let text = format!("{name}, seed {seed}\n    {}\n    {}", what.join("\n    "), report.reproduce);
         eprintln!("FAILED {text}");
         self.failures.push(text);
     }
 
-    fn print(&self, start: Instant, jobs: u64) {
+    fn print(&self, start: Instant) {
         let seconds = start.elapsed().as_secs_f64();
-        let cpu = seconds * jobs as f64 / self.runs.max(1) as f64;
+        let cpu = cpu_seconds().unwrap_or(seconds) / self.runs.max(1) as f64;
         println!(
-            "{} runs, {} failed; {} events; {seconds:.0} s, {cpu:.2} s of a core each (longest \
-             {:.1} s, seed {})",
+            "{} runs, {} failed; {} events; {seconds:.0} s, {cpu:.2} s CPU each (longest \
+             {:.1} s by the clock, seed {})",
             self.runs,
             self.failures.len(),
             self.events,
@@ -83,49 +136,38 @@ impl Night {
     }
 }
 
+fn flag(name: &str) -> bool {
+    std::env::args().any(|arg| arg == name)
+}
+
 fn main() -> ExitCode {
     let (first, seeds) = (number("--first", 0), number("--seeds", 1_000));
     let agents = number("--agents", 100) as u32;
     let seconds = number("--seconds", 60) as u32;
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let jobs = number("--jobs", cores).clamp(1, seeds.max(1));
-    let print = std::env::args().any(|arg| arg == "--print");
-    let (start, next) = (Instant::now(), AtomicU64::new(first));
+    let mut tasks = if flag("--files") { files() } else { Vec::new() };
+    tasks.extend((first..first + seeds).map(Task::Seed));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = number("--jobs", cores as u64).clamp(1, 64);
+    let (start, next) = (Instant::now(), AtomicUsize::new(0));
     let night = Mutex::new(Night::default());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds {
-                        break;
-                    }
-                    let begun = Instant::now();
-                    let report = match chaos::run(seed, agents, seconds, Drive::default()) {
-                        Ok(report) => report,
-                        Err(why) => {
-                            eprintln!("seed {seed} makes no scenario: {why}");
-                            break;
-                        }
-                    };
-                    if print {
-                        println!("{}", chaos::scenario(seed, agents, seconds));
-                        println!("{:#?}\n{:#?}", report.targets, report.broken);
-                        println!("{}", report.notes.join("\n"));
-                        println!("trace {}", report.trace_hash);
-                    }
-                    let Ok(mut night) = night.lock() else { break };
-                    night.note(seed, &report, begun.elapsed().as_millis());
-                    if night.runs.is_multiple_of(20) {
-                        eprint!("{}/{seeds} ", night.runs);
-                        night.print(start, jobs);
-                    }
-                }
-            });
+    let work = || {
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let begun = Instant::now();
+            let report = task.run(agents, seconds, flag("--print"));
+            let Ok(mut night) = night.lock() else { return };
+            match report {
+                Ok(report) => night.note(task, &report, begun.elapsed().as_millis()),
+                Err(why) => night.failures.push(why),
+            }
+            if night.runs.is_multiple_of(20) && night.runs > 0 {
+                eprint!("{}/{} ", night.runs, tasks.len());
+                night.print(start);
+            }
         }
-    });
+    };
+    std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
     let Ok(night) = night.into_inner() else { return ExitCode::FAILURE };
-    night.print(start, jobs);
-    let whole = night.failures.is_empty() && night.runs == seeds;
+    night.print(start);
+    let whole = night.failures.is_empty() && night.runs == tasks.len() as u64;
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -17,8 +17,9 @@ use crate::report::Report;
 use crate::scenario::{ScenarioError, run_driven};
 use crate::world::Drive;
 
-/// Flooding nodes at most: each sends fifty times as much.
-const MOST_FLOODERS: u32 = 2;
+/// How long before the end a flood begins, at most one: each message of it is an event to simulate,
+/// and two flooders answer each other fifty times over.
+const FLOOD_MS: u32 = 2_000;
 /// Milliseconds that the simulated clocks are off at most, either way.
 const CLOCK_MS: u32 = 1_000;
 
@@ -107,9 +108,10 @@ impl Maker {
         let mut open = self.up_to(most);
         while open > 0 {
             let kind = self.of(&Kind::ALL);
-            let most = if kind == Kind::Flood { MOST_FLOODERS.min(open) } else { open };
-            let count = 1 + self.up_to(most - 1);
-            let ms = self.rng.below(self.end / 2);
+            let (mut count, mut ms) = (1 + self.up_to(open - 1), self.rng.below(self.end / 2));
+            if kind == Kind::Flood {
+                (count, ms) = (1, self.end.saturating_sub(FLOOD_MS));
+            }
             let what = format!("adversary = {{ who = \"{count} any\", kind = \"{kind}\" }}");
             self.at(ms, what);
             open -= if kind == Kind::Flood { open } else { count };
