@@ -15,17 +15,33 @@ pub(crate) fn in_agreement(world: &mut World, live: &[NodeIx]) -> usize {
     roots.into_values().max().unwrap_or_default()
 }
 
+/// Whether node `at` knows node `other` as a member; everybody knows itself.
+pub(crate) fn lists(world: &World, at: NodeIx, other: NodeIx) -> bool {
+    let registry = world.node(at).registry();
+    let peer = registry.by_id(&world.id(other)).and_then(|peer| registry.get(peer));
+    // Strangers whose link stands have no incarnation yet.
+    at == other || peer.is_some_and(|peer| peer.incarnation.0 > 0)
+}
+
 /// What is wrong with the directory of node `i`, which should list `members` at the addresses where
-/// they listen; itself it does not list.
-pub(crate) fn directory(world: &World, i: NodeIx, members: &[NodeIx]) -> Option<String> {
-    let listed = world.node(i).registry().members();
-    if listed != members.len() {
-        return Some(format!("node {i} knows {listed} members of {}", members.len()));
+/// they listen, and nobody of `gone`.
+pub(crate) fn directory(
+    world: &World,
+    i: NodeIx,
+    members: &[NodeIx],
+    gone: &[NodeIx],
+) -> Option<String> {
+    if let Some(other) = members.iter().find(|&&other| !lists(world, i, other)) {
+        return Some(format!("node {i} does not know member {other}"));
+    }
+    if let Some(other) = gone.iter().find(|&&other| other != i && lists(world, i, other)) {
+        return Some(format!("node {i} lists {other}, which has left"));
     }
     let moved = |&&other: &&NodeIx| {
         let registry = world.node(i).registry();
         let peer = registry.by_id(&world.id(other)).and_then(|peer| registry.get(peer));
-        other != i && peer.is_none_or(|peer| !peer.addresses.contains(&world.address(other)))
+        world.is_up(other)
+            && peer.is_some_and(|peer| !peer.addresses.contains(&world.address(other)))
     };
     let other = members.iter().find(moved)?;
     Some(format!("node {i} does not know where node {other} listens"))

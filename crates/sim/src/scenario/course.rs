@@ -182,11 +182,15 @@ impl Course<'_> {
         }
         self.row();
         self.check_safety();
-        let (live, members) = (self.stage.live(), self.members());
+        let live = self.stage.live();
+        let members = self.members(&live);
+        let gone: Vec<NodeIx> = self.stage.left.difference(&self.stage.silent).copied().collect();
         let world = &mut self.stage.world;
         let in_agreement = world_liveness::in_agreement(world, &live);
-        let directories =
-            live.iter().filter_map(|&i| world_liveness::directory(world, i, &members)).collect();
+        let wrong = |&i: &NodeIx| world_liveness::directory(world, i, &members, &gone);
+        let directories = live.iter().filter_map(wrong).collect();
+        let listed = live.iter().map(|&i| world.node(i).registry().members());
+        let listed = listed.clone().min().zip(listed.max()).unwrap_or_default();
         let returns = |i: NodeIx| self.stage.returns(i);
         let missing = |&i: &NodeIx| self.stage.ledger.against(&self.stage.world, i, returns);
         let lost = live.iter().flat_map(missing).collect();
@@ -195,24 +199,24 @@ impl Course<'_> {
             in_agreement: in_agreement as f64 / live.len().max(1) as f64,
             directories,
             lost,
-            members: members.len(),
+            listed,
             busiest: self.busiest.most,
             live,
             interval: self.interval,
         }
     }
 
-    /// Those that every directory should list.
-    fn members(&self) -> Vec<NodeIx> {
+    /// Honest nodes that every directory should list: those that are up, and those that went without
+    /// a word after they had announced themselves.
+    fn members(&self, live: &[NodeIx]) -> Vec<NodeIx> {
         let stage = &self.stage;
         let gone = |i: &NodeIx| stage.left.contains(i) && !stage.silent.contains(i);
-        let announced = |i: &NodeIx| stage.live().first().is_some_and(|&at| {
-            let world = &stage.world;
-            at == *i || world.node(at).registry().by_id(&world.id(*i)).is_some()
-        });
-        let up = |i: &NodeIx| stage.world.is_up(*i);
-        // Who died before it could say anything is nobody's member.
-        (0..stage.world.len()).filter(|i| !gone(i) && (up(i) || announced(i))).collect()
+        let known = |i: &NodeIx| {
+            live.first().is_some_and(|&at| world_liveness::lists(&stage.world, at, *i))
+        };
+        let honest = |i: &NodeIx| stage.world.is_honest(*i);
+        let listed = |i: &NodeIx| live.contains(i) || known(i);
+        (0..stage.world.len()).filter(|i| honest(i) && !gone(i) && listed(i)).collect()
     }
 
     fn agrees(&mut self) -> bool {
@@ -226,7 +230,9 @@ impl Course<'_> {
         self.stage.tick();
         let now = self.stage.now();
         if now.is_multiple_of(1_000) {
-            self.busiest.look(&self.stage.world);
+            if now <= self.file.seconds.0 * 1_000 {
+                self.busiest.look(&self.stage.world);
+            }
             let (sim_ms, events) = (now, self.stage.world.tally().events);
             let done = now as f64 / self.most as f64;
             (self.progress)(Progress { stage, sim_ms, done, events });

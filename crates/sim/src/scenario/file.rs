@@ -209,10 +209,10 @@ pub(super) struct Expect {
     pub(super) agree_within_ms: Whole<1, 86_400_000>,
     /// Each measured write.
     pub(super) reach_within_ms: Option<Whole<1, 86_400_000>>,
-    /// In every directory; by default all that have not left.
+    /// In every directory.
     pub(super) members: Option<Whole<1, 100_000>>,
     pub(super) max_links: Option<Whole<1, 4_096>>,
-    /// Sent by the busiest node in its busiest second.
+    /// Sent by the busiest honest node in its busiest second while the faults last.
     pub(super) max_bytes_per_s: Option<Whole<1, 1_000_000_000>>,
     /// Sent by a node in the mean over the run.
     pub(super) mean_bytes_per_s: Option<Whole<1, 1_000_000_000>>,

@@ -22,7 +22,8 @@ pub(super) struct Measured {
     pub(super) directories: Vec<String>,
     /// Acknowledged writes that are missing.
     pub(super) lost: Vec<String>,
-    pub(super) members: usize,
+    /// Members in the shortest and the longest directory.
+    pub(super) listed: (usize, usize),
     pub(super) busiest: u64,
     pub(super) live: Vec<NodeIx>,
     pub(super) interval: Slot,
@@ -150,9 +151,10 @@ fn targets(file: &File, stage: &mut Stage, measured: &Measured) -> Vec<Target> {
     let records = most(&|i| world.node(i).store().len());
     at_most("entries of a node", "records", expect.max_records.map(|n| n.0), records);
     if let Some(members) = expect.members {
-        let found = measured.members as u64;
-        let equal = found == members.0;
-        targets.push(Target { held: equal, ..target("members", "nodes", members.0, found) });
+        let (least, most) = (measured.listed.0 as u64, measured.listed.1 as u64);
+        let found = if least == members.0 { most } else { least };
+        let held = found == members.0;
+        targets.push(Target { held, ..target("members", "nodes", members.0, found) });
     }
     targets
 }

@@ -66,8 +66,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(world: World, rng: Rng) -> Self {
-        let seeds = |i: NodeIx| (0..SEEDS).filter(|&seed| seed != i).collect();
-        let unreached = (0..world.len()).map(seeds).collect();
+        let unreached = (0..world.len()).map(|i| seeds_of(&world, i)).collect();
         Stage {
             world,
             ledger: Ledger::default(),
@@ -324,14 +323,14 @@ impl Stage {
             }
             self.ledger.returned(i);
             self.world.restart(i, restart.disk, &[]);
-            self.unreached[i] = (0..SEEDS).filter(|&seed| seed != i).collect();
+            self.unreached[i] = seeds_of(&self.world, i);
             self.dial_seeds(i);
         }
     }
 
     fn join(&mut self) {
         let i = self.world.add();
-        self.unreached.push((0..SEEDS).collect());
+        self.unreached.push(seeds_of(&self.world, i));
         self.dial_seeds(i);
     }
 
@@ -438,7 +437,7 @@ impl Stage {
                 continue;
             }
             if self.world.node(i).linked().next().is_none() {
-                self.unreached[i] = (0..SEEDS).filter(|&seed| seed != i).collect();
+                self.unreached[i] = seeds_of(&self.world, i);
             }
             if !self.unreached[i].is_empty() {
                 self.dial_seeds(i);
@@ -490,6 +489,11 @@ impl Stage {
     pub(super) fn all_ready(&self) -> bool {
         self.recovering.is_empty()
     }
+}
+
+/// The seeds of node `i`.
+fn seeds_of(world: &World, i: NodeIx) -> Vec<NodeIx> {
+    (0..SEEDS.min(world.len())).filter(|&seed| seed != i).collect()
 }
 
 /// Whether node `i` shows this value.
