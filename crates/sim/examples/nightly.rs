@@ -111,7 +111,8 @@ impl Night {
         let missed = missed.map(|t| format!("{}: {} of {}", t.name, t.measured, t.bound));
         let what: Vec<String> = missed.chain(report.broken.iter().cloned()).collect();
         let name = &report.setup.scenario;
-        let text = format!("{name}, seed {seed}\n    {}\n    {}", what.join("\n    "), report.reproduce);
+        let text =
+            format!("{name}, seed {seed}\n    {}\n    {}", what.join("\n    "), report.reproduce);
         eprintln!("FAILED {text}");
         self.failures.push(text);
     }

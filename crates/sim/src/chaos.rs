@@ -20,6 +20,8 @@ use crate::world::Drive;
 /// How long before the end a flood begins, at most one: each message of it is an event to simulate,
 /// and two flooders answer each other fifty times over.
 const FLOOD_MS: u32 = 2_000;
+/// Replaying nodes of one kind at most: each repeats 32 messages with every digest.
+const MOST_REPLAYING: u32 = 2;
 /// Milliseconds that the simulated clocks are off at most, either way.
 const CLOCK_MS: u32 = 1_000;
 
@@ -31,8 +33,7 @@ const CLOCK_MS: u32 = 1_000;
 /// # Panics
 /// If an invariant of the engine breaks; what the protocol breaks is in the report.
 pub fn run(seed: u64, agents: u32, seconds: u32, drive: Drive) -> Result<Report, ScenarioError> {
-    let mut report =
-        run_driven(&scenario(seed, agents, seconds), Some(seed), drive, &mut |_| ())?;
+    let mut report = run_driven(&scenario(seed, agents, seconds), Some(seed), drive, &mut |_| ())?;
     report.reproduce = format!(
         "cargo run --release -p knhk-mesh-sim --example nightly -- --first {seed} --seeds 1 \
          --agents {agents} --seconds {seconds} --print"
@@ -109,8 +110,10 @@ impl Maker {
         while open > 0 {
             let kind = self.of(&Kind::ALL);
             let (mut count, mut ms) = (1 + self.up_to(open - 1), self.rng.below(self.end / 2));
-            if kind == Kind::Flood {
-                (count, ms) = (1, self.end.saturating_sub(FLOOD_MS));
+            match kind {
+                Kind::Flood => (count, ms) = (1, self.end.saturating_sub(FLOOD_MS)),
+                Kind::Replay => count = count.min(MOST_REPLAYING),
+                _ => {}
             }
             let what = format!("adversary = {{ who = \"{count} any\", kind = \"{kind}\" }}");
             self.at(ms, what);

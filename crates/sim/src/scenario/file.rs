@@ -82,7 +82,10 @@ impl TryFrom<toml::Value> for Ways {
     fn try_from(value: toml::Value) -> Result<Self, String> {
         let latency = match value {
             toml::Value::String(name) => name.parse(),
-            table => Latency::from_file("inline", table.try_into().map_err(|e: toml::de::Error| e.to_string())?),
+            table => Latency::from_file(
+                "inline",
+                table.try_into().map_err(|e: toml::de::Error| e.to_string())?,
+            ),
         };
         latency.map(Ways).map_err(|why| why.to_string())
     }
@@ -378,7 +381,8 @@ impl Side {
             Side::Region(name) => {
                 let at = latency.regions().iter().position(|region| region == name);
                 let all = || latency.regions().join(", ");
-                at.map(Group::Region).ok_or_else(|| format!("no region {name}: there are {}", all()))
+                at.map(Group::Region)
+                    .ok_or_else(|| format!("no region {name}: there are {}", all()))
             }
         }
     }

@@ -204,7 +204,8 @@ impl Ledger {
             }
             if !author.asked.reaches(shown) {
                 let asked = author.asked;
-                wrong.push(format!("node {at} shows {shown:?} of node {of}, which wrote {asked:?}"));
+                wrong
+                    .push(format!("node {at} shows {shown:?} of node {of}, which wrote {asked:?}"));
             }
         }
         wrong

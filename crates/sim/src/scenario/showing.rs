@@ -67,10 +67,7 @@ pub(super) fn report(
         regions: Vec::new(),
         notes: notes(file, &stage, measured),
         faults: stage.faults,
-        reproduce: format!(
-            "knhk-mesh sim --scenario {}.toml --seed {}",
-            file.name.0, file.seed
-        ),
+        reproduce: format!("knhk-mesh sim --scenario {}.toml --seed {}", file.name.0, file.seed),
     };
     report.judge();
     report
@@ -147,7 +144,12 @@ fn targets(file: &File, stage: &mut Stage, measured: &Measured) -> Vec<Target> {
     let mean = sent * 1_000 / (world.now().0 / 1_000_000).max(1);
     at_most("bytes a second and node", "bytes", expect.mean_bytes_per_s.map(|n| n.0), mean);
     let digest = world.tally().longest_digest;
-    at_most("longest message of the digest lane", "bytes", expect.max_digest_bytes.map(|n| n.0), digest);
+    at_most(
+        "longest message of the digest lane",
+        "bytes",
+        expect.max_digest_bytes.map(|n| n.0),
+        digest,
+    );
     let records = most(&|i| world.node(i).store().len());
     at_most("entries of a node", "records", expect.max_records.map(|n| n.0), records);
     if let Some(members) = expect.members {

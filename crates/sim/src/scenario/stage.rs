@@ -10,6 +10,7 @@ use knhk_mesh_core::rng::Rng;
 use super::file::{At, Delete, OneWay, Restart, Who, Write};
 use super::ledger::{Ledger, key};
 use crate::adversary::Kind;
+use crate::checkers::world_liveness;
 use crate::engine::Slot;
 use crate::network::{Cut, Network};
 use crate::report::FaultSpan;
@@ -22,6 +23,8 @@ pub(super) const SEEDS: usize = 3;
 const IDLE: Slot = 30_000;
 /// How long the process of a node that left goes on.
 const LINGER: Slot = 2_000;
+/// Fewer that heard something may all be killed before they pass it on.
+const FEW: usize = 5;
 /// Milliseconds between two looks at what a process does by itself.
 pub(super) const TICK: Slot = 100;
 /// A clock that is further off cannot take part: its records are refused as being from the future.
@@ -51,7 +54,8 @@ pub(super) struct Stage {
     pub(super) broken: Vec<String>,
     /// Nodes that said goodbye, or never come back.
     pub(super) left: BTreeSet<NodeIx>,
-    /// Nodes that left without a word: they stay members.
+    /// Nodes that left without a word, or whose goodbye hardly anybody heard: they stay members
+    /// unless it spreads.
     pub(super) silent: BTreeSet<NodeIx>,
     /// Clocks that are too far off to take part.
     pub(super) astray: BTreeSet<NodeIx>,
@@ -143,9 +147,8 @@ impl Stage {
     /// Faults of which `what` begins so are over.
     fn ends(&mut self, what: &str) {
         let now = self.now() as f64;
-        let over = |fault: &&mut FaultSpan| {
-            fault.until_ms.is_none() && fault.what.starts_with(what)
-        };
+        let over =
+            |fault: &&mut FaultSpan| fault.until_ms.is_none() && fault.what.starts_with(what);
         self.faults.iter_mut().filter(over).for_each(|fault| fault.until_ms = Some(now));
     }
 
@@ -426,7 +429,15 @@ impl Stage {
         }
         let gone: Vec<_> = self.lingering.iter().filter(|(at, _)| *at <= now).copied().collect();
         self.lingering.retain(|(at, _)| *at > now);
-        gone.into_iter().for_each(|(_, i)| self.kill(i));
+        for (_, i) in gone {
+            // A goodbye that hardly anybody heard before the process ended may die with those few.
+            let live = self.live();
+            let heard = |&&at: &&NodeIx| !world_liveness::lists(&self.world, at, i);
+            if live.iter().filter(heard).count() < FEW.min(live.len()) {
+                self.silent.insert(i);
+            }
+            self.kill(i);
+        }
         self.watch_recoveries();
         self.watch_writes();
     }
