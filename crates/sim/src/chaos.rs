@@ -1,5 +1,5 @@
-//! Random scenarios: from a seed, a bounded mix of faults over real membership. What a seed makes is
-//! a scenario file like any other, so a failing run can be kept, cut down and read.
+//! Random scenarios: from a seed, a bounded mix of faults over real membership. What a seed makes
+//! is a scenario file like any other, so a failing run can be kept, cut down and read.
 //!
 //! ```text
 //!   seed --> scenario(seed, agents, seconds) --> TOML --> scenario::run
@@ -44,7 +44,7 @@ pub fn run(seed: u64, agents: u32, seconds: u32, drive: Drive) -> Result<Report,
 /// The scenario of `seed`, as a file.
 #[must_use]
 pub fn scenario(seed: u64, agents: u32, seconds: u32) -> String {
-    let rng = Rng::new(mix(seed ^ 0x6368_616f_73));
+    let rng = Rng::new(mix(seed ^ 0x0063_6861_6f73));
     let mut maker = Maker { rng, agents, end: seconds * 1_000, moments: Vec::new() };
     let head = maker.head(seed, seconds);
     maker.hostile();

@@ -355,7 +355,6 @@ impl World {
     }
 
     /// Every write of node `i` that ended, with what became of it.
-    #[must_use]
     pub fn outcomes(&self, i: NodeIx) -> &[(WriteId, Result<Receipt, WriteError>)] {
         self.engine.host(i).own.as_ref().map_or(&[], |own| &own.done)
     }

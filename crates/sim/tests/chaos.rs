@@ -1,5 +1,4 @@
 //! Random faults over real membership: a handful of seeds here, a thousand by `make sim-nightly`.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use knhk_mesh_sim::QueueKind;
 use knhk_mesh_sim::chaos::{run, scenario};

@@ -223,7 +223,7 @@ fn fifty_starts_under_writes_fork_nothing_and_lose_nothing() {
     }
 }
 
-/// What came back from peers is the own state again: it has to survive the next start with the disk.
+/// What came back from peers is the own state again: it has to survive the next start.
 #[test]
 fn what_was_taken_back_is_on_disk_before_the_next_start() {
     let mut world = settled(5, Config::default(), 31);

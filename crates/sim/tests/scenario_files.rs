@@ -108,7 +108,8 @@ fn a_miss_fails_the_run_and_says_how_to_see_it_again() {
     let text = "name = 'islands'\nsource = 'made up'\nagents = 4\nseconds = 8\n\
                 [[at]]\nms = 3000\nwrite = { node = 0, key = 'k', value = 'v', measured = true }\n\
                 [[at]]\nms = 2000\nsplit = 2\n\
-                [expect]\nreach_within_ms = 1000\nshows = { k = 'w' }\nabsent = ['k']\nmembers = 5\n";
+                [expect]\nreach_within_ms = 1000\n\
+                shows = { k = 'w' }\nabsent = ['k']\nmembers = 5\n";
     let report = run(text, Some(3), 1, &mut |_| ()).unwrap();
     assert_eq!(report.verdict, Verdict::Fail);
     let held = |name: &str| report.targets.iter().find(|t| t.name == name).unwrap().held;

@@ -206,8 +206,8 @@ impl Course<'_> {
         }
     }
 
-    /// Honest nodes that every directory should list: those that are up, and those that went without
-    /// a word after they had announced themselves.
+    /// Honest nodes that every directory should list: those that are up, and those that went
+    /// without a word after they had announced themselves.
     fn members(&self, live: &[NodeIx]) -> Vec<NodeIx> {
         let stage = &self.stage;
         let gone = |i: &NodeIx| stage.left.contains(i) && !stage.silent.contains(i);

@@ -26,7 +26,7 @@ const LATER: [Later; 6] = [
     Later {
         name: "eclipse",
         source: "gossipsub evaluation report: a node sees hostile peers only",
-        needs: "a peer cache over restarts: a node whose seeds are all hostile has nobody else to ask",
+        needs: "a peer cache over restarts: whose seeds are all hostile has nobody else to ask",
     },
     Later {
         name: "false-suspicion",
@@ -41,8 +41,8 @@ const LATER: [Later; 6] = [
     Later {
         name: "poison-update",
         source: "Fly.io, 2024-09-01: an update that crashes whoever reads it spreads first",
-        needs: "validation by the application before an update spreads, and a canary region: values \
-                are opaque bytes to the mesh",
+        needs: "validation by the application before an update spreads, and a canary region: \
+                values are opaque bytes to the mesh",
     },
 ];
 

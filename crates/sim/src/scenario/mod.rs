@@ -7,8 +7,8 @@
 //!              +--> ledger (what is owed), checkers --> Report
 //! ```
 //!
-//! The two phases are those of TigerBeetle's VOPR. Hostile nodes stay hostile in the second one, and
-//! who was killed stays down.
+//! The two phases are those of TigerBeetle's VOPR. Hostile nodes stay hostile in the second one,
+//! and who was killed stays down.
 //!
 //! ```toml
 //! name = "split-heals"
@@ -32,8 +32,8 @@
 //!
 //! Other entries of a moment: `cut = { from = "0..5", to = "region eu-west", loss = 0.8 }`, `loss`,
 //! `duplicate`, `reorder`, `bandwidth`, `adversary = { who = "33%", kind = "silent" }`,
-//! `slow = { who = "20%", by_ms = 200 }`, `clock = { who = "3", ahead_ms = -500 }`, `kill = "5 any"`,
-//! `restart = { who = "down", disk = false, moved = true }`, `join = 10`,
+//! `slow = { who = "20%", by_ms = 200 }`, `clock = { who = "3", ahead_ms = -500 }`,
+//! `kill = "5 any"`, `restart = { who = "down", disk = false, moved = true }`, `join = 10`,
 //! `leave = { who = "5 any", notice = false }`, `write = { node = 3, key = "k", value = "v" }`
 //! (with `len`, `burst`, `measured`, `refused`) and `delete = { node = 3, key = "k" }`.
 

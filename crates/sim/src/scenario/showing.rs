@@ -206,8 +206,8 @@ fn notes(file: &File, stage: &Stage, measured: &Measured) -> Vec<String> {
              convictions: {convictions}.",
             ledger.acknowledged, ledger.refused, ledger.forgiven
         ),
-        "The first three nodes are everybody's seeds; curve and rounds count honest live nodes that \
-         hold the state that most of them hold."
+        "The first three nodes are everybody's seeds; curve and rounds count honest live nodes \
+         that hold the state that most of them hold."
             .into(),
     ]
 }
