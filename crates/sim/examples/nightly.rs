@@ -1,7 +1,8 @@
 //! A thousand nights of chaos: `nightly [--seeds N] [--first SEED] [--agents N] [--seconds S]
-//! [--jobs J] [--files] [--print]`. Every seed is a run of its own; with `--files` the scenario
-//! files run as well, before the seeds. Failures are told with the command that reproduces them, and the
-//! exit code is 1. `--print` shows scenarios and reports.
+//! [--jobs J] [--files] [--only NAME] [--print]`. Every seed is a run of its own; with `--files` the
+//! scenario files run as well, before the seeds; `--only` picks those with NAME in theirs. Failures
+//! are told with the command that reproduces them, and the exit code is 1. `--print` shows
+//! scenarios and reports.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ fn files() -> Vec<Task> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|ext| ext == "toml"));
+    let only = word("--only").unwrap_or_default();
+    paths.retain(|path| path.to_string_lossy().contains(&only));
     paths.sort();
     paths.into_iter().map(Task::File).collect()
 }
@@ -65,9 +68,12 @@ impl Task {
     }
 }
 
+fn word(name: &str) -> Option<String> {
+    std::env::args().skip_while(|arg| arg != name).nth(1)
+}
+
 fn number(name: &str, or: u64) -> u64 {
-    let mut args = std::env::args().skip_while(|arg| arg != name).skip(1);
-    args.next().and_then(|text| text.parse().ok()).unwrap_or(or)
+    word(name).and_then(|text| text.parse().ok()).unwrap_or(or)
 }
 
 /// CPU of this process so far, where the system tells it: fields 14 and 15, in hundredths.

@@ -19,7 +19,9 @@ use crate::world::Drive;
 
 /// How long before the end a flood begins, at most one: each message of it is an event to simulate,
 /// and two flooders answer each other fifty times over.
-const FLOOD_MS: u32 = 2_000;
+const FLOOD_MS: u32 = 500;
+/// Share of the floods drawn that happen.
+const FLOODED: f64 = 0.25;
 /// Replaying nodes of one kind at most: each repeats 32 messages with every digest.
 const MOST_REPLAYING: u32 = 2;
 /// Milliseconds that the simulated clocks are off at most, either way.
@@ -109,6 +111,9 @@ impl Maker {
         let mut open = self.up_to(most);
         while open > 0 {
             let kind = self.of(&Kind::ALL);
+            if kind == Kind::Flood && !self.rng.chance(FLOODED) {
+                continue;
+            }
             let (mut count, mut ms) = (1 + self.up_to(open - 1), self.rng.below(self.end / 2));
             match kind {
                 Kind::Flood => (count, ms) = (1, self.end.saturating_sub(FLOOD_MS)),
