@@ -1,8 +1,8 @@
 //! A thousand nights of chaos: `nightly [--seeds N] [--first SEED] [--agents N] [--seconds S]
-//! [--jobs J] [--files] [--only NAME] [--print]`. Every seed is a run of its own; with `--files` the
-//! scenario files run as well, before the seeds; `--only` picks those with NAME in theirs. Failures
-//! are told with the command that reproduces them, and the exit code is 1. `--print` shows
-//! scenarios and reports.
+//! [--jobs J] [--files] [--only NAME] [--print]`. Every seed is a run of its own; with `--files`
+//! the scenario files run as well, before the seeds; `--only` picks those with NAME in theirs.
+//! Failures are told with the command that reproduces them, and the exit code is 1. `--print`
+//! shows scenarios and reports.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
 use std::path::PathBuf;
