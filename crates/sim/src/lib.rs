@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adversary;
+pub mod chaos;
 mod checkers;
 mod crowd;
 pub mod engine;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::builder::RangedI64ValueParser;
 use clap::{Subcommand, ValueEnum};
+use knhk_mesh_sim::QueueKind;
 use knhk_mesh_sim::adversary::Kind;
 use knhk_mesh_sim::spread::MAX_AGENTS;
 
@@ -49,6 +50,9 @@ pub(crate) struct Run {
     /// Worker threads; the run and its trace hash do not depend on them
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = threads())]
     pub(crate) threads: u8,
+    /// What orders events: a timing wheel, or the plain heap that it is checked against
+    #[arg(long, value_enum, default_value_t = Queue::Wheel)]
+    pub(crate) queue: Queue,
     /// Share of the messages that are lost, such as 0.1 or 10%
     #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
     pub(crate) loss: f64,
@@ -88,13 +92,30 @@ pub(crate) struct Run {
     pub(crate) output: Output,
 }
 
+/// The engine's queue; the trace hash does not depend on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Queue {
+    /// Events by slot of virtual time
+    Wheel,
+    /// A binary heap
+    Heap,
+}
+
+impl From<Queue> for QueueKind {
+    fn from(queue: Queue) -> Self {
+        match queue {
+            Queue::Wheel => QueueKind::Wheel,
+            Queue::Heap => QueueKind::Heap,
+        }
+    }
+}
+
 /// What a scenario decides itself.
-const ALL_OF_SPREAD: [&str; 11] = [
+const ALL_OF_SPREAD: [&str; 10] = [
     "agents",
     "lanes",
     "fanout",
     "interval_ms",
-    "threads",
     "loss",
     "silent",
     "adversary",

@@ -17,6 +17,7 @@ mod topology;
 use std::time::Duration;
 
 use knhk_mesh_sim::report::{self, Report, Target};
+use knhk_mesh_sim::world::Drive;
 use knhk_mesh_sim::{scenario, spread};
 
 use crate::args::Output;
@@ -67,8 +68,13 @@ fn simulated(args: &Run) -> Result<Report, Failure> {
     let mut bar = Bar::new();
     let mut report = if let Some(path) = &args.scenario {
         let text = files::read(path)?;
-        scenario::run(&text, args.seed, &mut |at| bar.show(at))
-            .map_err(|e| cannot("scenario", &e, "docs/SIMULATION.md describes scenario files"))?
+        let (threads, queue) = (args.threads.into(), args.queue.into());
+        let drive = Drive { threads, queue, ..Drive::default() };
+        let mut report = scenario::run_driven(&text, args.seed, drive, &mut |at| bar.show(at))
+            .map_err(|e| cannot("scenario", &e, "docs/SIMULATION.md describes scenario files"))?;
+        let seed = report.setup.seed;
+        report.reproduce = format!("knhk-mesh sim --scenario {} --seed {seed}", path.display());
+        report
     } else {
         let spread = plan::spread(args)?;
         spread::run(&spread, &mut |at| bar.show(at))

@@ -26,6 +26,7 @@ pub(super) fn spread(args: &Run) -> Result<Spread, Failure> {
         interval: interval_ms.map_or(usual.interval, Duration::from_millis),
         seed: args.seed.unwrap_or(usual.seed),
         threads: args.threads.into(),
+        queue: args.queue.into(),
         loss: args.loss,
         adversaries: silent.into_iter().chain(args.adversary.iter().copied()).collect(),
         latency: latency(&args.latency)?,
