@@ -11,6 +11,7 @@ CARGO ?= cargo
 # One profile and one set of flags everywhere, so that no step builds again what another built.
 LOCKED := --locked
 SECONDS_PER_TARGET ?= 60
+SEEDS ?= 1000
 BENCH ?= hot_path
 BENCH_ARGS ?=
 
@@ -99,3 +100,6 @@ fuzz-reach: ## Tests that the seeds reach every Ok path, and counts the paths of
 
 bench: ## What a record costs (BENCH=hot_path, BENCH_ARGS=--json).
 	$(CARGO) bench $(LOCKED) -p knhk-mesh-core --bench $(BENCH) -- $(BENCH_ARGS)
+
+sim-nightly: ## Every scenario file and SEEDS (1000) seeds of mixed faults, on all cores.
+	$(CARGO) run $(LOCKED) --release -p knhk-mesh-sim --example nightly -- --files --seeds $(SEEDS)

@@ -24,6 +24,12 @@ pub(crate) enum Command {
     ///
     /// Without --updates the swarm stays up until Ctrl-C or the end of --for.
     Dev(Dev),
+    /// Simulate a mesh of up to a million nodes, deterministically
+    ///
+    /// Runs the protocol code of production in virtual time: one update, or a scenario.
+    /// Exit code 0 if every target and invariant held, 1 if not, 2 if nothing was run.
+    #[command(verbatim_doc_comment)]
+    Sim(crate::sim::Sim),
     /// Check a configuration, show where its values come from, print its schema
     Config(crate::config::Config),
     /// Make the key of a node and print its node id, which others need to admit it

@@ -5,6 +5,7 @@
 //!   usage ─> args ─┬─> dev ─┬─ swarm    starts and stops the nodes
 //!                  │        ├─ measure  makes updates, watches them arrive
 //!                  │        └─ report   prints
+//!                  ├─> sim              simulates, compares, prints
 //!                  ├─> config           checks, shows and describes configurations
 //!                  ├─> keygen, genesis  the identities of nodes and meshes
 //!                  ├─> doctor           finds what keeps a node from running
@@ -21,6 +22,7 @@ mod genesis;
 mod keygen;
 mod process;
 mod shell_words;
+mod sim;
 mod stdout;
 mod usage;
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     let json = cli.output == Output::Json;
     let result = match cli.command {
         Command::Dev(dev) => block_on(dev::run(dev)),
+        Command::Sim(sim) => sim::run(&sim),
         Command::Config(config) => config::run(&config, json),
         Command::Keygen(keygen) => keygen::run(&keygen, json),
         Command::Genesis(genesis) => genesis::run(&genesis, json),
