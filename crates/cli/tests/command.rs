@@ -106,11 +106,19 @@ fn wrong_usage_is_json_when_json_was_asked_for() {
 }
 
 #[test]
-fn what_is_no_terminal_gets_no_colours() {
-    for args in [&["dev", "--fanout", "0"][..], &["--help"]] {
-        let output = run(args);
-        assert!(![output.stdout, output.stderr].concat().contains(&0x1b), "{args:?}");
-    }
+fn colours_are_for_terminals_and_for_nobody_who_wants_none() {
+    let coloured = |variables: &[&str]| {
+        [&["dev", "--fanout", "0"][..], &["--help"]].map(|args| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_knhk-mesh"));
+            command.env_remove("CLICOLOR_FORCE").env_remove("NO_COLOR");
+            command.envs(variables.iter().map(|name| (*name, "1")));
+            let output = command.args(args).output().unwrap();
+            [output.stdout, output.stderr].concat().contains(&0x1b)
+        })
+    };
+    assert_eq!(coloured(&[]), [false; 2], "no terminal");
+    assert_eq!(coloured(&["CLICOLOR_FORCE"]), [true; 2]);
+    assert_eq!(coloured(&["CLICOLOR_FORCE", "NO_COLOR"]), [false; 2]);
 }
 
 /// Reads one line and hangs up, as `| head -1` does.
