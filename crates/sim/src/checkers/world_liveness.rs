@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use knhk_mesh_core::digest::Root;
+use knhk_mesh_core::frame::Slot;
+use knhk_mesh_core::membership::Member;
 
 use crate::world::{NodeIx, World};
 
@@ -13,6 +15,13 @@ pub(crate) fn in_agreement(world: &mut World, live: &[NodeIx]) -> usize {
         *roots.entry(world.node_mut(i).root()).or_default() += 1;
     }
     roots.into_values().max().unwrap_or_default()
+}
+
+/// Whether node `at` holds the goodbye of node `other`. That it does not list it proves nothing: a
+/// node that has just started lists nobody.
+pub(crate) fn knows_goodbye(world: &World, at: NodeIx, other: NodeIx) -> bool {
+    let record = world.node(at).store().record(&world.id(other), Slot::MEMBER);
+    record.is_some_and(|r| Member::decode(r.record.payload).is_ok_and(|member| member.left))
 }
 
 /// Whether node `at` knows node `other` as a member; everybody knows itself.

@@ -432,7 +432,7 @@ impl Stage {
         for (_, i) in gone {
             // A goodbye that hardly anybody heard before the process ended may die with those few.
             let live = self.live();
-            let heard = |&&at: &&NodeIx| !world_liveness::lists(&self.world, at, i);
+            let heard = |&&at: &&NodeIx| world_liveness::knows_goodbye(&self.world, at, i);
             if live.iter().filter(heard).count() < FEW.min(live.len()) {
                 self.silent.insert(i);
             }
