@@ -21,6 +21,13 @@ pub(crate) enum Command {
     ///
     /// Without --updates the swarm stays up until Ctrl-C or the end of --for.
     Dev(Dev),
+    /// Run one node until a signal ends it
+    ///
+    /// Flags go before KNHK_MESH_* variables, those before the file, the file before defaults.
+    /// SIGTERM and Ctrl-C leave the mesh, SIGHUP reads the configuration again.
+    Run(Box<crate::run::Run>),
+    #[command(flatten)]
+    Ask(crate::commands::Ask),
     /// Check a configuration, show where its values come from, print its schema
     Config(crate::config::Config),
 }
@@ -88,7 +95,7 @@ pub(crate) struct Dev {
 }
 
 /// `500ms`, `90s`, `2m`, `1h`; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let ms_per_unit = match unit {

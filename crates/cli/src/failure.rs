@@ -1,14 +1,16 @@
 //! How a command fails: a code for programs, a sentence for people, and what helps.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Write;
 
 /// A command's end without success.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// 1 failed or not converged, 78 bad configuration, 130 interrupted. (2, usage, is clap's.)
+    /// 1 failed or not converged, 2 usage, 3 node unreachable, 4 timeout, 5 not found, 6 conflict,
+    /// 7 partitioned or read-only, 8 denied, 78 bad configuration, 130 interrupted.
     pub(crate) exit_code: u8,
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
     help: String,
     /// For people, instead of message and help.
@@ -18,10 +20,14 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(code: &'static str, message: &dyn Display, help: &str) -> Self {
+    pub(crate) fn new(
+        code: impl Into<Cow<'static, str>>,
+        message: &dyn Display,
+        help: &str,
+    ) -> Self {
         Failure {
             exit_code: 1,
-            code,
+            code: code.into(),
             message: message.to_string(),
             help: help.into(),
             text: None,
@@ -64,5 +70,11 @@ impl Failure {
         } else {
             writeln!(out, "error: {}\n  help: {}", self.message, self.help)
         };
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }

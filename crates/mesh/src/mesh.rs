@@ -57,6 +57,9 @@ pub struct Status {
     pub traffic: Traffic,
     /// Where it listens.
     pub local_addr: SocketAddr,
+    /// Milliseconds by which its clock is ahead of the median of its linked peers' clocks, the way
+    /// of their messages included; `None` while no peer has said what its clock shows.
+    pub clock_skew_ms: Option<i64>,
 }
 
 impl Mesh {
@@ -185,6 +188,7 @@ impl Mesh {
             node: asked.node.status(asked.now),
             traffic: asked.effects.links.traffic(),
             local_addr,
+            clock_skew_ms: asked.effects.links.clock_skew_ms(),
         })
         .await
     }

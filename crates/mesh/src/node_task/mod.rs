@@ -31,7 +31,7 @@ use knhk_mesh_core::time::Now;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-pub(crate) use dialler::Dialler;
+pub(crate) use dialler::{Dialler, MAX_SEEDS};
 pub(crate) use effects::Effects;
 
 use crate::clock::Clock;
@@ -236,7 +236,13 @@ impl NodeTask {
     fn message(&mut self, via: PeerIx, lane: Lane, bytes: &Bytes) {
         if Tag::of(bytes).is_none() {
             match Message::decode(bytes) {
-                Ok(message) => self.input(Input::Control(via, &message)),
+                Ok(message) => {
+                    if let Message::Digest(digest) = &message {
+                        let ahead = digest.wall.0.wrapping_sub(self.clock.now().wall.0);
+                        self.effects.links.heard_clock(via, ahead.cast_signed());
+                    }
+                    self.input(Input::Control(via, &message));
+                }
                 Err(why) => self.input(Input::Refused(via, why)),
             }
             return;
