@@ -106,9 +106,18 @@ impl Mesh {
         };
         let (event, events) = mpsc::channel(transport::EVENT_CAPACITY);
         let transport = match options.transport {
-            TransportKind::Quic => Transport::quic(settings, event)?,
-            TransportKind::Tcp => Transport::tcp(settings, event)?,
-            TransportKind::Memory(hub) => Transport::memory(settings, event, hub)?,
+            TransportKind::Quic => Transport::quic(settings, event),
+            TransportKind::Tcp => Transport::tcp(settings, event),
+            TransportKind::Memory(hub) => Transport::memory(settings, event, hub),
+        };
+        let transport = match transport {
+            Ok(transport) => transport,
+            Err(error) => {
+                // The caller may try another address with the same folder: it has to be free.
+                let store = opened.store;
+                let _ = tokio::task::spawn_blocking(move || store.close()).await;
+                return Err(error.into());
+            }
         };
         let local_addr = transport.local_addr();
         if config.addresses.is_empty() {
