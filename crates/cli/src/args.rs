@@ -19,7 +19,8 @@ pub(crate) enum Command {
     ///
     /// Each node has its own identity, socket, task and store; they share code and runtime only.
     ///
-    /// Without --updates the swarm stays up until Ctrl-C or the end of --for.
+    /// Without --updates the swarm stays up until Ctrl-C or the end of --for, and commands such as
+    /// `set`, `get` and `status` reach its nodes; --agent picks one.
     Dev(Dev),
     /// Run one node until a signal ends it
     ///
@@ -65,18 +66,21 @@ pub(crate) enum Output {
 /// Options of `dev`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Dev {
-    /// How many nodes
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub(crate) agents: u16,
-    /// What carries the links
-    #[arg(long, value_enum, default_value_t = Wire::Quic)]
-    pub(crate) transport: Wire,
-    /// Peers per gossip round, 1 to 100
-    #[arg(long, default_value_t = 3, value_name = "K")]
-    pub(crate) fanout: usize,
-    /// Length of a gossip round in milliseconds, 10 to 60000
-    #[arg(long, default_value_t = 100, value_name = "T")]
-    pub(crate) interval_ms: u64,
+    /// Start the mesh that this file describes; flags go before it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How many nodes [default: the least of the file's agent_count, else 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) agents: Option<u16>,
+    /// What carries the links [default: quic]
+    #[arg(long, value_enum)]
+    pub(crate) transport: Option<Wire>,
+    /// Peers per gossip round, 1 to 100 [default: 3]
+    #[arg(long, value_name = "K")]
+    pub(crate) fanout: Option<usize>,
+    /// Length of a gossip round in milliseconds, 10 to 60000 [default: 100]
+    #[arg(long, value_name = "T")]
+    pub(crate) interval_ms: Option<u64>,
     /// Make this many updates one after the other, print what they took, and end
     #[arg(long, value_name = "U")]
     pub(crate) updates: Option<u32>,
@@ -89,6 +93,9 @@ pub(crate) struct Dev {
     /// Keep keys and records in DIR/node-000 and so on
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Socket for commands [default: in the data folder, else $XDG_RUNTIME_DIR/knhk-mesh]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control_socket: Option<PathBuf>,
     /// Repeat the random choices of an earlier run
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,

@@ -1,18 +1,23 @@
 //! `knhk-mesh dev`: a swarm of real nodes in one process, and what it measures.
 
 mod measure;
+mod plan;
 mod report;
 mod swarm;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use knhk_mesh::rng::Rng;
 use tokio::time::Instant;
 
 use crate::args::{Dev, Output};
+use crate::control::place::{self, NoSocket, Socket};
+use crate::control::server::Serving;
 use crate::failure::Failure;
 use crate::process;
 use measure::Meter;
+use plan::Plan;
 use report::{Report, progress, progress_done, round, say, summarise};
 use swarm::Swarm;
 
@@ -28,8 +33,9 @@ const RESERVE: Duration = Duration::from_millis(300);
 pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let started = Instant::now();
     let seed = args.seed.unwrap_or_else(clock_seed);
-    header(&args, seed);
-    let needed = u64::from(args.agents) * if args.data_dir.is_some() { 4 } else { 2 } + 64;
+    let plan = Arc::new(Plan::new(&args)?);
+    header(&args, &plan, seed);
+    let needed = plan.agents as u64 * if args.data_dir.is_some() { 4 } else { 2 } + 64;
     process::allow_open_files(needed).map_err(|limit| {
         let message = format!("{needed} open files are needed, {limit} are allowed");
         Failure::new("open_files", &message, &format!("run `ulimit -n {needed}` first"))
@@ -38,7 +44,7 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let deadline = time.map_or_else(far_away, |time| started + time);
     let mut stop = None;
     let result = tokio::select! {
-        result = session(&args, seed, started, deadline, &mut stop) => result,
+        result = session(&args, &plan, seed, started, deadline, &mut stop) => result,
         _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
     };
     progress_done();
@@ -57,6 +63,7 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
 /// A run up to its result. The swarm is left in `kept`, so that it is stopped whatever happened.
 async fn session(
     args: &Dev,
+    plan: &Arc<Plan>,
     seed: u64,
     started: Instant,
     deadline: Instant,
@@ -66,9 +73,9 @@ async fn session(
     let too_late = |what: &str| {
         Failure::new("time", &format!("time is over: {what}"), "give it more with --for")
     };
-    let start = Swarm::start(args, &mut rng, progress);
+    let start = Swarm::start(plan, &mut rng, progress);
     let swarm = tokio::time::timeout_at(deadline - RESERVE, start).await;
-    let swarm = kept.insert(swarm.map_err(|_| too_late("not all nodes started"))??);
+    let swarm: &mut Swarm = kept.insert(swarm.map_err(|_| too_late("not all nodes started"))??);
     let joined = tokio::time::timeout_at(deadline - RESERVE, swarm.joined(progress)).await;
     match joined {
         Ok(result) => result?,
@@ -76,15 +83,16 @@ async fn session(
     }
     let setup = started.elapsed();
     progress_done();
+    let control = serve(args, swarm)?;
     let updates = args.updates.unwrap_or(1);
     if args.updates.is_none() && args.output == Output::Text {
         table(swarm, setup).await?;
     }
-    let report = measured(args, swarm, &mut rng, setup, updates, deadline - RESERVE).await?;
+    let report = measured(plan, swarm, &mut rng, setup, updates, deadline - RESERVE).await?;
     match args.output {
         Output::Json => say(&report.json()),
         Output::Text if args.updates.is_some() => say(&report.text()),
-        Output::Text => first_update(&report),
+        Output::Text => first_update(&report, &control, swarm.nodes.len()),
     }
     if !report.converged {
         let message = report.missing(updates);
@@ -98,7 +106,7 @@ async fn session(
 
 /// Makes the updates and puts together what they took.
 async fn measured(
-    args: &Dev,
+    plan: &Plan,
     swarm: &Swarm,
     rng: &mut Rng,
     setup: Duration,
@@ -125,16 +133,15 @@ async fn measured(
         tokio::time::sleep(Duration::from_millis(20)).await;
         agree = swarm.agree().await?;
     }
-    let interval = Duration::from_millis(args.interval_ms);
-    let (convergence_ms, rounds) = summarise(&mut times, interval);
+    let (convergence_ms, rounds) = summarise(&mut times, plan.interval);
     let agents = swarm.nodes.len() as f64;
     let per = |amount: f64, of: f64| (of > 0.0).then(|| round(amount / of));
     let cpu = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before));
     Ok(Report {
         agents: swarm.nodes.len(),
-        transport: args.transport.name(),
-        interval_ms: args.interval_ms,
-        fanout: args.fanout,
+        transport: plan.wire.name(),
+        interval_ms: plan.interval.as_millis() as u64,
+        fanout: plan.fanout,
         setup_ms: setup.as_millis() as u64,
         updates: made,
         lost,
@@ -148,10 +155,10 @@ async fn measured(
     })
 }
 
-fn header(args: &Dev, seed: u64) {
+fn header(args: &Dev, plan: &Plan, seed: u64) {
     if args.output == Output::Text {
-        let (agents, transport) = (args.agents, args.transport.name());
-        let (fanout, interval) = (args.fanout, args.interval_ms);
+        let (agents, transport) = (plan.agents, plan.wire.name());
+        let (fanout, interval) = (plan.fanout, plan.interval.as_millis());
         say(&format!(
             "knhk-mesh {}: starting {agents} node{} over {transport}, fanout {fanout}, rounds of \
              {interval} ms, seed {seed}",
@@ -171,10 +178,53 @@ async fn table(swarm: &Swarm, setup: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-fn first_update(report: &Report) {
+/// How commands reach the nodes of this run.
+enum Control {
+    /// It measures and ends: nobody asked for a socket.
+    None,
+    /// What a command has to add, if anything.
+    Open(String),
+    /// Another node has the usual place; the text says so.
+    Unavailable(String),
+}
+
+/// Opens the control socket: always where one is named, else if the swarm stays up.
+fn serve(args: &Dev, swarm: &mut Swarm) -> Result<Control, Failure> {
+    let place = place::locate(args.control_socket.as_deref(), args.data_dir.as_deref());
+    if args.updates.is_some() && args.control_socket.is_none() {
+        return Ok(Control::None);
+    }
+    let socket = match Socket::open(&place) {
+        Ok(socket) => socket,
+        Err(why) if place.named => return Err(why.into()),
+        Err(NoSocket::InUse(path)) => {
+            return Ok(Control::Unavailable(format!(
+                "{} is in use by another node",
+                path.display()
+            )));
+        }
+        Err(NoSocket::Unusable(message, _)) => return Ok(Control::Unavailable(message)),
+    };
+    let flag = format!(" --control-socket {}", socket.path().display());
+    let serving = Serving::start(socket, swarm.nodes.clone())
+        .map_err(|e| Failure::new("control_socket", &e, "check the limits of descriptors"))?;
+    swarm.control = Some(serving);
+    Ok(Control::Open(if place.named { flag } else { String::new() }))
+}
+
+fn first_update(report: &Report, control: &Control, nodes: usize) {
     let took = report.convergence_ms.max.map_or("-".into(), |ms| format!("{ms:.2} ms"));
     say(&format!("a first update was at every node after {took}"));
+    if let Control::Unavailable(why) = control {
+        say(&format!("no commands: {why}; --control-socket PATH opens another"));
+    }
     say("\nTry next:");
+    if let Control::Open(flag) = control {
+        let last = nodes.min(4) - 1;
+        say(&format!("  knhk-mesh set greeting hello{flag}"));
+        say(&format!("  knhk-mesh get greeting --agent {last}{flag}"));
+        say(&format!("  knhk-mesh status{flag}"));
+    }
     say("  knhk-mesh dev --agents 100 --updates 50 --for 60s");
     say("  knhk-mesh dev --agents 10 --data-dir ./swarm     (keys and records survive a restart)");
     say("  cargo run -p knhk-mesh --example hello           (the library)");

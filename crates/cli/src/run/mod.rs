@@ -8,7 +8,7 @@
 
 mod log;
 mod notify;
-mod start;
+pub(crate) mod start;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
