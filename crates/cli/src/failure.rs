@@ -14,7 +14,7 @@ pub(crate) struct Failure {
     message: String,
     help: String,
     /// For people, instead of message and help.
-    text: Option<String>,
+    text: Option<Box<str>>,
     /// For programs, besides message and help.
     diagnostics: Vec<serde_json::Value>,
 }
@@ -40,7 +40,7 @@ impl Failure {
     }
 
     pub(crate) fn told_as(self, text: String) -> Self {
-        Failure { text: Some(text), ..self }
+        Failure { text: Some(text.into()), ..self }
     }
 
     pub(crate) fn with_diagnostics(self, diagnostics: Vec<serde_json::Value>) -> Self {

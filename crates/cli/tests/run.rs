@@ -242,4 +242,24 @@ fn ports_of_a_range_are_tried_in_turn() {
     let node = Node::start(&folder.path("a"), &["-c", file.to_str().unwrap()]);
     let got: u16 = node.address.rsplit(':').next().unwrap().parse().unwrap();
     assert!(got > port && got <= port + 20);
+    node.tell(&["set", "first", "try"]);
+}
+
+#[test]
+fn a_made_key_writes_at_once_and_a_used_one_asks_its_peers_first() {
+    let folder = Folder::new();
+    // The key that a node made for itself, moved to where an operator keeps keys.
+    let made = Node::start(&folder.path("made"), &[]);
+    let id = made.json(&["status"])["node"].clone();
+    made.tell(&["incr", "n", "3"]);
+    let b = Node::start(&folder.path("b"), &["--seeds", &made.address]);
+    b.await_value("n", "3");
+    let key = folder.path("key");
+    std::fs::copy(folder.path("made/node.key"), &key).unwrap();
+    made.kill();
+    let identity = ["--identity", key.to_str().unwrap(), "--seeds", &b.address];
+    let again = Node::start(&folder.path("again"), &identity);
+    again.tell(&["incr", "n", "--timeout", "30s"]);
+    assert_eq!(again.json(&["status"])["node"], id);
+    b.await_value("n", "4");
 }

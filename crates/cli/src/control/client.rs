@@ -43,8 +43,13 @@ impl Client {
             return Err(Failure::new("too_large", &message, &help));
         }
         line.push(b'\n');
-        self.stream.get_mut().write_all(&line).await.map_err(|error| lost(&error))?;
-        self.next().await
+        let written = self.stream.get_mut().write_all(&line).await;
+        // A node that takes no more says why before it hangs up.
+        let answer = self.next().await;
+        match written {
+            Err(error) if answer.is_ok() => Err(lost(&error)),
+            _ => answer,
+        }
     }
 
     /// The next line.

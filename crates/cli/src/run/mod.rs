@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use clap::Args;
 use knhk_mesh::config_file::{Effective, FlagValue};
+use knhk_mesh::node::Phase;
 use knhk_mesh::{Mesh, SeedNews, Seeds};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -181,13 +182,15 @@ struct Service<'a> {
     seeds: Option<Seeds>,
     news: mpsc::Receiver<SeedNews>,
     seen: (usize, usize),
+    phase: Phase,
 }
 
 impl<'a> Service<'a> {
     fn new(run: &'a Run, log: Log, mesh: Mesh, effective: Effective) -> Self {
         let (seeds, news) = Seeds::follow(&mesh, start::contacts(&effective));
         let (started, current) = (effective.clone(), effective);
-        Service { run, log, mesh, started, current, seeds: Some(seeds), news, seen: (1, 0) }
+        let (seen, phase) = ((1, 0), Phase::Ready);
+        Service { run, log, mesh, started, current, seeds: Some(seeds), news, seen, phase }
     }
 
     async fn until_ending(&mut self, signals: &mut Signals) -> Ending {
@@ -215,6 +218,21 @@ impl<'a> Service<'a> {
         if seen != self.seen {
             self.seen = seen;
             self.log.info("peers", &[("members", &seen.0), ("links", &seen.1)]);
+        }
+        if status.node.phase != self.phase {
+            self.phase = status.node.phase;
+            match self.phase {
+                Phase::Recovering => {
+                    let why = "the key is not new and the data folder is: own records first";
+                    self.log.warn("writes wait for peers", &[("why", &why)]);
+                }
+                Phase::Convicted => {
+                    let help = "start it with a new key";
+                    self.log.warn("the key signed forks, nobody takes it", &[("help", &help)]);
+                }
+                Phase::Ready => self.log.info("writes go out", &[]),
+                Phase::Starting | Phase::Left => {}
+            }
         }
         true
     }

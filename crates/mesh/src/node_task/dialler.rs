@@ -21,18 +21,21 @@ const MAX_MEMBERS: usize = 1_024;
 /// Seeds that are dialled at most.
 pub(crate) const MAX_SEEDS: usize = 64;
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Dialler {
     seeds: Vec<Seed>,
     members: HashMap<NodeId, Member>,
     random: u64,
 }
 
+#[cfg_attr(test, derive(Clone))]
 struct Seed {
     addr: SocketAddr,
     backoff: Backoff,
     state: State,
 }
 
+#[cfg_attr(test, derive(Clone))]
 struct Member {
     addresses: Vec<SocketAddr>,
     next: usize,
@@ -137,13 +140,21 @@ impl Dialler {
     }
 
     /// A dial failed. `Some` if it was the last address of a member that the node asked for.
+    ///
+    /// A peer may say that it is linked with this node already: that is the link of the process
+    /// before this one, if this one has none (`linked`). The peer lets go of it after some seconds.
     pub(crate) fn failed(
         &mut self,
         target: Target,
         why: &DialError,
+        linked: bool,
         now: Instant,
     ) -> Option<NodeId> {
-        let reached = matches!(why, DialError::AlreadyLinked | DialError::Myself);
+        let reached = match why {
+            DialError::Myself => true,
+            DialError::AlreadyLinked => linked,
+            _ => false,
+        };
         let Some(node) = target.node else {
             let seed = self.seeds.iter_mut().find(|seed| seed.addr == target.addr)?;
             if reached {
@@ -222,9 +233,15 @@ mod tests {
         let now = Instant::now();
         let mut dialler = Dialler::new(&[addr(1), addr(2)], 7, now);
         let target = Target { node: None, addr: addr(1) };
-        dialler.failed(target, &DialError::TimedOut, now);
+        dialler.failed(target, &DialError::TimedOut, false, now);
         let pause = dialler.seeds[0].state;
         assert!(matches!(pause, State::Due(at) if at > now));
+        let refused = |dialler: &mut Dialler, linked| {
+            dialler.failed(target, &DialError::AlreadyLinked, linked, now);
+            matches!(dialler.seeds[0].state, State::Due(_))
+        };
+        assert!(!refused(&mut dialler.clone(), true), "the seed is reached");
+        assert!(refused(&mut dialler.clone(), false), "the peer means an earlier process");
         dialler.set_seeds(&[addr(1), addr(3), addr(3)], now);
         assert_eq!(dialler.seeds.len(), 2, "one is gone, one came once");
         assert!(dialler.seeds[0].state == pause && dialler.next_due() == Some(now));

@@ -29,6 +29,12 @@ impl Links {
         self.by_link.is_empty()
     }
 
+    /// Whether a link stands with `node`; with anybody if it is not known who that is.
+    pub(crate) fn stands(&self, node: Option<&NodeId>) -> bool {
+        let mut held = self.by_peer.iter().flatten();
+        held.any(|(_, link)| node.is_none_or(|node| link.node() == *node))
+    }
+
     pub(crate) fn peer(&self, link: LinkId) -> Option<PeerIx> {
         self.by_link.get(&link).copied()
     }
