@@ -108,6 +108,22 @@ fn the_seed_may_die_and_come_back() {
 }
 
 #[test]
+fn a_seed_that_was_killed_is_found_again_by_those_it_left() {
+    let folder = Folder::new();
+    let [a, b, c] = three(&folder);
+    a.tell(&["incr", "n", "4"]);
+    b.await_value("n", "4");
+    let bind = a.address.clone();
+    a.kill();
+    b.tell(&["set", "missed", "yes"]);
+    // It knows nobody: the others have to notice that it is a new process, and dial it.
+    let a = Node::start(&folder.path("a"), &["--bind", &bind]);
+    a.await_value("missed", "yes");
+    a.tell(&["incr", "n", "1"]);
+    [&a, &b, &c].into_iter().for_each(|node| node.await_value("n", "5"));
+}
+
+#[test]
 fn all_start_without_the_seed_and_are_a_mesh_when_it_appears() {
     let folder = Folder::new();
     let seed = format!("localhost:{}", free_port());
