@@ -21,6 +21,7 @@ use knhk_mesh::{Mesh, SeedNews, Seeds};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::args::Output;
 use crate::config::{self, NodeFlags};
 use crate::control::place;
 use crate::control::server::Serving;
@@ -49,20 +50,29 @@ pub(crate) struct Run {
     /// How events are printed on standard error [default: $KNHK_MESH_LOG, else text]
     #[arg(long, value_enum, value_name = "FORM")]
     pub(crate) log: Option<Form>,
+    /// How to print errors; json is also --log json
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Output>,
     #[command(flatten)]
     pub(crate) node: NodeFlags,
 }
 
+impl Run {
+    fn form(&self) -> Option<Form> {
+        self.log.or((self.output == Some(Output::Json)).then_some(Form::Json))
+    }
+}
+
 /// Runs a node until a signal ends it.
 pub(crate) fn run(run: &Run) -> ExitCode {
-    let json = run.log == Some(Form::Json);
-    let result = Log::new(run.log).and_then(|log| {
+    let json = run.output == Some(Output::Json) || run.log == Some(Form::Json);
+    let result = Log::new(run.form()).and_then(|log| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime =
             runtime.map_err(|e| Failure::new("runtime", &e, "check the limits of threads"))?;
         let result = runtime.block_on(serve(run, log));
         runtime.shutdown_background();
-        result.map_err(|failure| (failure, log.is_json())).or_else(|(failure, json)| {
+        result.map_err(|failure| (failure, json || log.is_json())).or_else(|(failure, json)| {
             failure.print(json);
             Ok(ExitCode::from(failure.exit_code))
         })
@@ -219,8 +229,8 @@ impl<'a> Service<'a> {
             self.seen = seen;
             self.log.info("peers", &[("members", &seen.0), ("links", &seen.1)]);
         }
-        if status.node.phase != self.phase {
-            self.phase = status.node.phase;
+        let before = std::mem::replace(&mut self.phase, status.node.phase);
+        if before != self.phase {
             match self.phase {
                 Phase::Recovering => {
                     let why = "the key is not new and the data folder is: own records first";
@@ -230,8 +240,10 @@ impl<'a> Service<'a> {
                     let help = "start it with a new key";
                     self.log.warn("the key signed forks, nobody takes it", &[("help", &help)]);
                 }
-                Phase::Ready => self.log.info("writes go out", &[]),
-                Phase::Starting | Phase::Left => {}
+                Phase::Ready if before == Phase::Recovering => {
+                    self.log.info("own records are back", &[]);
+                }
+                Phase::Ready | Phase::Starting | Phase::Left => {}
             }
         }
         true
