@@ -5,12 +5,13 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .PHONY: help test verify fmt-check clippy unit docs deny fix coverage fuzz fuzz-reach bench \
-	sim-check sim-accept sim-nightly
+	sim-check sim-accept sim-nightly help-accept
 
 CARGO ?= cargo
 # One profile and one set of flags everywhere, so that no step builds again what another built.
 LOCKED := --locked
 SECONDS_PER_TARGET ?= 60
+SEEDS ?= 1000
 BENCH ?= hot_path
 BENCH_ARGS ?=
 
@@ -56,6 +57,10 @@ sim-accept: ## Take the figures of this code as the new baseline.
 	SIM_ACCEPT=1 $(CARGO) test $(LOCKED) -p knhk-mesh-sim --test baseline
 	@git diff --stat -- crates/sim/tests/baseline.json
 
+help-accept: ## Take the help texts of this code as the agreed ones.
+	HELP_ACCEPT=1 $(CARGO) test $(LOCKED) -p knhk-mesh-cli every_help_text
+	@git diff --stat -- crates/cli/tests/help.txt
+
 # Debian's llvm-19 and newer read the profiles of current compilers; rustup's llvm-tools do as well.
 LLVM_BIN := $(firstword $(wildcard $(foreach v,22 21 20 19,/usr/lib/llvm-$(v)/bin)))
 ifneq ($(LLVM_BIN),)
@@ -95,3 +100,6 @@ fuzz-reach: ## Tests that the seeds reach every Ok path, and counts the paths of
 
 bench: ## What a record costs (BENCH=hot_path, BENCH_ARGS=--json).
 	$(CARGO) bench $(LOCKED) -p knhk-mesh-core --bench $(BENCH) -- $(BENCH_ARGS)
+
+sim-nightly: ## Every scenario file and SEEDS (1000) seeds of mixed faults, on all cores.
+	$(CARGO) run $(LOCKED) --release -p knhk-mesh-sim --example nightly -- --files --seeds $(SEEDS)

@@ -70,10 +70,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut times = Vec::with_capacity(TRIES);
     for i in 0..TRIES {
         let begin = Instant::now();
-        let set = format!("{{\"v\":1,\"op\":\"set\",\"key\":\"k\",\"value\":\"{i}\"}}\n");
+        let wanted = i.to_string();
+        let set = format!("{{\"v\":1,\"op\":\"set\",\"key\":\"k\",\"value\":\"{wanted}\"}}\n");
         assert!(writer.ask(&set)?["ok"]["seq"].is_u64(), "the write is acknowledged");
         while reader.ask("{\"v\":1,\"op\":\"get\",\"key\":\"k\"}\n")?["ok"]["value"]
-            != i.to_string()
+            != wanted.as_str()
         {}
         times.push(begin.elapsed());
         std::thread::sleep(Duration::from_millis(20));

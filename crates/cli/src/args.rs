@@ -11,6 +11,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// How to print results and errors
+    #[arg(short, long, value_enum, default_value_t = Output::Text, global = true)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -29,8 +32,38 @@ pub(crate) enum Command {
     Run(Box<crate::run::Run>),
     #[command(flatten)]
     Ask(crate::commands::Ask),
+    /// Simulate a mesh of up to a million nodes, deterministically
+    ///
+    /// Runs the protocol code of production in virtual time: one update, or a scenario.
+    /// Exit code 0 if every target and invariant held, 1 if not, 2 if nothing was run.
+    #[command(verbatim_doc_comment)]
+    Sim(crate::sim::Sim),
     /// Check a configuration, show where its values come from, print its schema
     Config(crate::config::Config),
+    /// Make the key of a node and print its node id, which others need to admit it
+    ///
+    /// The file is for its owner only (mode 0600) and never overwritten: exit code 6 means that it
+    /// was there. The secret goes nowhere else. Whoever reads the file is the node.
+    Keygen(crate::keygen::Keygen),
+    /// Print what the members of a mesh agreed on, and the mesh id that follows from it
+    ///
+    /// Nodes meet only if their mesh ids are equal.
+    Genesis(crate::genesis::Genesis),
+    /// Find out what would keep a node from running here
+    ///
+    /// Tries what a node with the same options would need, without joining or changing anything:
+    /// configuration, key, data folder, port, limits, clock and seeds.
+    ///
+    /// Prints one line a check: ok, warn or FAIL. Exit code 0: nothing fails, 1: something does,
+    /// 78: the configuration is wrong. With -o json: [{check,state,detail,help}], where state is
+    /// ok, warn or fail.
+    Doctor(crate::doctor::Doctor),
+    /// Print a script that completes commands and options in a shell
+    ///
+    /// For bash, put it into ~/.local/share/bash-completion/completions/knhk-mesh
+    Completions(crate::shell_words::Completions),
+    /// Print or write the manual pages
+    Man(crate::shell_words::ManualPages),
 }
 
 /// What carries the links.
@@ -76,10 +109,10 @@ pub(crate) struct Dev {
     #[arg(long, value_enum)]
     pub(crate) transport: Option<Wire>,
     /// Peers per gossip round, 1 to 100 [default: 3]
-    #[arg(long, value_name = "K")]
-    pub(crate) fanout: Option<usize>,
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) fanout: Option<u8>,
     /// Length of a gossip round in milliseconds, 10 to 60000 [default: 100]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub(crate) interval_ms: Option<u64>,
     /// Make this many updates one after the other, print what they took, and end
     #[arg(long, value_name = "U")]

@@ -2,12 +2,16 @@
 //! what fails says what it was and what helps, as JSON when the output is JSON.
 //!
 //! ```text
-//!   args ─┬─> dev ─┬─ swarm    starts and stops the nodes
-//!         │        ├─ measure  makes updates, watches them arrive
-//!         │        └─ report   prints
-//!         ├─> run              one node, served on a control socket
-//!         ├─> get, set ...     ask a running node over its control socket
-//!         └─> config           checks, shows and describes configurations
+//!   usage ─> args ─┬─> dev ─┬─ swarm    starts and stops the nodes
+//!                  │        ├─ measure  makes updates, watches them arrive
+//!                  │        └─ report   prints
+//!                  ├─> run              one node, served on a control socket
+//!                  ├─> get, set ...     ask a running node over its control socket
+//!                  ├─> sim              simulates, compares, prints
+//!                  ├─> config           checks, shows and describes configurations
+//!                  ├─> keygen, genesis  the identities of nodes and meshes
+//!                  ├─> doctor           finds what keeps a node from running
+//!                  └─> shell_words      completions, manual pages
 //! ```
 #![forbid(unsafe_code)]
 
@@ -16,15 +20,20 @@ mod commands;
 mod config;
 mod control;
 mod dev;
+mod doctor;
 mod failure;
+mod genesis;
+mod keygen;
 mod process;
 mod run;
+mod shell_words;
+mod sim;
+mod stdout;
+mod usage;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Cli, Command, Output};
+use args::{Command, Output};
 use failure::Failure;
 
 #[cfg(unix)]
@@ -32,27 +41,37 @@ use failure::Failure;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let (output, result) = match cli.command {
-        Command::Dev(dev) => (dev.output, run_dev(dev)),
+    let cli = match usage::parse(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(ended) => return ended,
+    };
+    let json = cli.output == Output::Json;
+    let result = match cli.command {
+        Command::Dev(dev) => block_on(dev::run(dev)),
         Command::Run(run) => return run::run(&run),
-        Command::Ask(ask) => (ask.reach().output, commands::run(&ask)),
-        Command::Config(config) => (config.output, config::run(&config)),
+        Command::Ask(ask) => commands::run(&ask),
+        Command::Sim(sim) => sim::run(&sim),
+        Command::Config(config) => config::run(&config, json),
+        Command::Keygen(keygen) => keygen::run(&keygen, json),
+        Command::Genesis(genesis) => genesis::run(&genesis, json),
+        Command::Doctor(doctor) => block_on(doctor::run(doctor, json)),
+        Command::Completions(completions) => shell_words::completions(&completions, json),
+        Command::Man(man) => shell_words::man(&man, json),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.print(output == Output::Json);
+            failure.print(json);
             ExitCode::from(failure.exit_code)
         }
     }
 }
 
-fn run_dev(dev: args::Dev) -> Result<(), Failure> {
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|e| Failure::new("runtime", &e, "check the limits of threads"))?;
-    let result = runtime.block_on(dev::run(dev));
+    let result = runtime.block_on(command);
     runtime.shutdown_background();
     result
 }

@@ -26,6 +26,19 @@ pub(crate) fn resident_bytes() -> Option<u64> {
     None
 }
 
+/// The most memory that was ever in use, in bytes; `None` where the system does not tell.
+pub(crate) fn peak_resident_bytes() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let text = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1_024)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Raises the limit of open files as far as allowed. `Err` holds the limit if it is below `needed`.
 pub(crate) fn allow_open_files(needed: u64) -> Result<(), u64> {
     #[cfg(unix)]
@@ -56,6 +69,7 @@ mod tests {
     fn the_system_tells_what_the_process_costs() {
         assert!(cpu_time().is_some());
         assert!(resident_bytes().is_some_and(|bytes| bytes > 100_000));
+        assert!(peak_resident_bytes().is_some_and(|bytes| bytes > 100_000));
         assert_eq!(allow_open_files(16), Ok(()));
     }
 }

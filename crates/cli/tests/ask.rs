@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use common::{Folder, Node, Wire, binary, json, text, until};
+use common::{Folder, Node, Wire, command, json, text, until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -290,8 +290,8 @@ fn failures_have_their_exit_codes() {
         assert_eq!(node.ask(args).status.code(), Some(2), "{args:?}");
     }
     let elsewhere = |args: &[&str]| {
-        let mut command = binary();
-        command.args(["status", "-o", "json"]).args(args).output().unwrap()
+        let mut asked = command();
+        asked.args(["status", "-o", "json"]).args(args).output().unwrap()
     };
     let output = elsewhere(&["--data-dir", "/no/such/folder"]);
     assert_eq!(output.status.code(), Some(3));
@@ -330,17 +330,17 @@ fn a_write_that_waits_for_peers_is_a_timeout() {
 fn the_environment_names_socket_and_folder_for_both_sides() {
     let folder = Folder::new();
     let socket = folder.path("here.sock");
-    let mut command = binary();
-    command.env("KNHK_MESH_CONTROL_SOCKET", &socket).env("KNHK_MESH_DATA_DIR", folder.path("d"));
+    let mut asked = command();
+    asked.env("KNHK_MESH_CONTROL_SOCKET", &socket).env("KNHK_MESH_DATA_DIR", folder.path("d"));
     let mut child =
-        command.args(["run", "--bind", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().unwrap();
+        asked.args(["run", "--bind", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(child.stderr.take().unwrap()).read_line(&mut first).unwrap();
     for part in [" info ready node=", " address=127.0.0.1:", " mesh=default ", "here.sock"] {
         assert!(first.contains(part), "{first}");
     }
     let ask = |args: &[&str]| {
-        binary().args(args).env("KNHK_MESH_CONTROL_SOCKET", &socket).output().unwrap()
+        command().args(args).env("KNHK_MESH_CONTROL_SOCKET", &socket).output().unwrap()
     };
     assert!(ask(&["set", "k", "v"]).status.success());
     assert_eq!(ask(&["get", "k"]).stdout, b"v\n");
@@ -351,7 +351,7 @@ fn the_environment_names_socket_and_folder_for_both_sides() {
     assert_eq!(output.status.code(), Some(3), "a stale socket");
     // Without a name it is a private folder of the user's.
     let output =
-        binary().args(["status"]).env("XDG_RUNTIME_DIR", folder.path("x")).output().unwrap();
+        command().args(["status"]).env("XDG_RUNTIME_DIR", folder.path("x")).output().unwrap();
     assert!(text(&output.stderr).contains("x/knhk-mesh/control.sock"));
 }
 
@@ -373,8 +373,8 @@ fn the_socket_is_its_owners_only_and_replaces_a_stale_one() {
     drop(node);
     std::fs::remove_file(&socket).unwrap();
     std::fs::write(&socket, "precious").unwrap();
-    let mut command = binary();
-    let output = command.args(["run", "--data-dir"]).arg(folder.path("a")).output().unwrap();
+    let mut asked = command();
+    let output = asked.args(["run", "--data-dir"]).arg(folder.path("a")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("is no socket"));
     assert_eq!(std::fs::read_to_string(&socket).unwrap(), "precious");
@@ -382,9 +382,9 @@ fn the_socket_is_its_owners_only_and_replaces_a_stale_one() {
     let open = folder.path("x/knhk-mesh");
     std::fs::create_dir_all(&open).unwrap();
     std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).unwrap();
-    for command in ["run", "status"] {
-        let output = binary().arg(command).env("XDG_RUNTIME_DIR", folder.path("x")).output();
-        assert!(text(&output.unwrap().stderr).contains("open to other users"), "{command}");
+    for word in ["run", "status"] {
+        let output = command().arg(word).env("XDG_RUNTIME_DIR", folder.path("x")).output();
+        assert!(text(&output.unwrap().stderr).contains("open to other users"), "{word}");
     }
 }
 
@@ -442,8 +442,8 @@ fn the_protocol_refuses_what_it_does_not_know_and_stays_usable() {
 fn agents_of_dev_are_picked_by_number() {
     let folder = Folder::new();
     let socket = folder.path("dev.sock");
-    let mut command = binary();
-    let mut child = command
+    let mut asked = command();
+    let mut child = asked
         .args(["dev", "--agents", "4", "--control-socket"])
         .arg(&socket)
         .stdout(Stdio::piped())
@@ -452,7 +452,7 @@ fn agents_of_dev_are_picked_by_number() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.starts_with("  knhk-mesh get greeting --agent 3")));
     let ask = |args: &[&str]| {
-        let output = binary().args(args).arg("--control-socket").arg(&socket).output().unwrap();
+        let output = command().args(args).arg("--control-socket").arg(&socket).output().unwrap();
         (output.status.code(), text(&output.stdout))
     };
     assert_eq!(ask(&["set", "greeting", "hello"]).0, Some(0));
@@ -465,7 +465,7 @@ fn agents_of_dev_are_picked_by_number() {
         .into();
     assert_eq!(nodes.len(), 4);
     assert_eq!(ask(&["status", "--agent", "4"]).0, Some(5));
-    let taken = binary().args(["dev", "--control-socket"]).arg(&socket).output().unwrap();
+    let taken = command().args(["dev", "--control-socket"]).arg(&socket).output().unwrap();
     assert_eq!(taken.status.code(), Some(1));
     assert!(text(&taken.stderr).contains("in use by a running node"));
     let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
@@ -488,9 +488,9 @@ fn dev_starts_the_mesh_of_a_file() {
     };
     std::fs::write(&file, text_of("3-9")).unwrap();
     let run = |args: &[&str]| {
-        let mut command = binary();
-        command.args(["dev", "-o", "json", "--updates", "1", "-c"]).arg(&file).args(args);
-        command.output().unwrap()
+        let mut asked = command();
+        asked.args(["dev", "-o", "json", "--updates", "1", "-c"]).arg(&file).args(args);
+        asked.output().unwrap()
     };
     let output = run(&[]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

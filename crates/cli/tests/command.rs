@@ -14,13 +14,6 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_help_is_what_was_agreed() {
-    let help = run(&["dev", "--help"]);
-    assert_eq!(text(&help.stdout), include_str!("dev-help.txt"));
-    assert_eq!(help.status.code(), Some(0));
-}
-
-#[test]
 fn the_command_says_what_it_is_for() {
     assert!(text(&run(&["--help"]).stdout).starts_with("A peer-to-peer mesh"));
 }
@@ -29,6 +22,10 @@ fn the_command_says_what_it_is_for() {
 fn the_version_is_told() {
     let version = text(&run(&["--version"]).stdout);
     assert_eq!(version, concat!("knhk-mesh ", env!("CARGO_PKG_VERSION"), "\n"));
+    let output = run(&["--version", "-o", "json"]);
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(object["version"], env!("CARGO_PKG_VERSION"));
+    assert!(object["wire_version"].is_u64() && output.status.success());
 }
 
 #[test]
@@ -75,11 +72,84 @@ fn a_failure_is_json_on_standard_error_when_the_output_is_json() {
 }
 
 #[test]
-fn a_setting_out_of_range_is_told_with_its_range() {
-    let output = run(&["dev", "--agents", "2", "--fanout", "0", "--for", "2s"]);
-    assert_eq!(output.status.code(), Some(1));
-    let told = text(&output.stderr);
-    assert!(told.contains("gossip.fanout is 0; allowed is 1-100") && told.contains("--help"));
+fn a_setting_out_of_range_is_wrong_usage_and_told_with_its_range() {
+    for (option, range) in [("--fanout", "1..=100"), ("--interval-ms", "10..=60000")] {
+        let output = run(&["dev", "--agents", "2", option, "0", "--for", "2s"]);
+        assert_eq!(output.status.code(), Some(2));
+        let told = text(&output.stderr);
+        assert!(told.contains(option) && told.contains(range), "{told}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_json_when_json_was_asked_for() {
+    for line in [
+        "dev --fanout 0 -o json",
+        "dev -o json --agents x",
+        "-o json fly",
+        "-o json",
+        "config -o=json",
+        "config check --output json",
+        "keygen --identity a --data-dir b -ojson",
+    ] {
+        let output = run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(output.stdout.is_empty(), "{line}");
+        let told = text(&output.stderr);
+        let error = serde_json::from_str::<Value>(&told).unwrap()["error"].take();
+        assert_eq!(error["code"], "usage", "{line}");
+        for part in ["message", "help"] {
+            assert!(error[part].as_str().is_some_and(|part| !part.is_empty()), "{line}: {told}");
+        }
+        assert_eq!(told.lines().count(), 1, "{line}");
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_nobody_who_wants_none() {
+    let coloured = |variables: &[&str]| {
+        [&["dev", "--fanout", "0"][..], &["--help"]].map(|args| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_knhk-mesh"));
+            command.env_remove("CLICOLOR_FORCE").env_remove("NO_COLOR");
+            command.envs(variables.iter().map(|name| (*name, "1")));
+            let output = command.args(args).output().unwrap();
+            [output.stdout, output.stderr].concat().contains(&0x1b)
+        })
+    };
+    assert_eq!(coloured(&[]), [false; 2], "no terminal");
+    assert_eq!(coloured(&["CLICOLOR_FORCE"]), [true; 2]);
+    assert_eq!(coloured(&["CLICOLOR_FORCE", "NO_COLOR"]), [false; 2]);
+}
+
+/// Reads one line and hangs up, as `| head -1` does.
+#[cfg(unix)]
+#[test]
+fn a_reader_that_hangs_up_ends_every_command_quietly() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+    for line in [
+        "config schema",
+        "completions bash",
+        "man",
+        "--help",
+        "genesis",
+        "config show --origin",
+        "dev --agents 2 --transport memory",
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_knhk-mesh"))
+            .args(line.split(' '))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::with_capacity(16, child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        assert!(!first.is_empty(), "{line}");
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{line}");
+        let mut told = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert_eq!(told, "", "{line}");
+    }
 }
 
 #[cfg(unix)]

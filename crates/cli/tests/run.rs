@@ -5,7 +5,7 @@ mod common;
 use std::net::UdpSocket;
 use std::process::Stdio;
 
-use common::{Folder, Node, Wire, binary, json, text, until};
+use common::{Folder, Node, Wire, command, json, text, until};
 use rustix::process::Signal;
 
 /// Three nodes; the first is the seed of the others.
@@ -196,8 +196,8 @@ fn a_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
         let n = manager.recv(&mut bytes).unwrap();
         text(&bytes[..n])
     };
-    let mut command = binary();
-    let node = Node::start_with(&folder.path("a"), &[], command.env("NOTIFY_SOCKET", &path));
+    let mut asked = command();
+    let node = Node::start_with(&folder.path("a"), &[], asked.env("NOTIFY_SOCKET", &path));
     assert_eq!(heard(), "READY=1");
     node.signal(Signal::HUP);
     assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
@@ -213,9 +213,9 @@ fn what_cannot_run_says_why_and_what_helps() {
     let deploy = |name: &str| format!("{}/../../deploy/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     let socket = folder.path("s");
     let run = |args: &[&str]| {
-        let mut command = binary();
-        command.args(["run", "--log", "json", "--control-socket"]).arg(&socket).args(args);
-        command.output().unwrap()
+        let mut asked = command();
+        asked.args(["run", "--log", "json", "--control-socket"]).arg(&socket).args(args);
+        asked.output().unwrap()
     };
     for topology in ["multi_region_leaders", "hierarchical"] {
         let region = if topology == "hierarchical" { "region-1" } else { "us-east-1" };
@@ -231,7 +231,7 @@ fn what_cannot_run_says_why_and_what_helps() {
     let output = run(&["--bind", "127.0.0.1:0", "--identity", "/no/such/key"]);
     assert_eq!(output.status.code(), Some(78));
     assert_eq!(json(&output.stderr)["error"]["code"], "identity");
-    let output = binary().arg("run").env("KNHK_MESH_LOG", "loud").output().unwrap();
+    let output = command().arg("run").env("KNHK_MESH_LOG", "loud").output().unwrap();
     assert_eq!(output.status.code(), Some(78));
 
     let node = Node::start(&folder.path("a"), &[]);
@@ -239,8 +239,8 @@ fn what_cannot_run_says_why_and_what_helps() {
     assert_eq!(taken.status.code(), Some(1));
     assert_eq!(json(&taken.stderr)["error"]["code"], "bind");
     let data = folder.path("a");
-    let mut command = binary();
-    let output = command.args(["run", "--bind", "127.0.0.1:0", "--data-dir"]).arg(&data).output();
+    let mut asked = command();
+    let output = asked.args(["run", "--bind", "127.0.0.1:0", "--data-dir"]).arg(&data).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("in use by a running node"));
@@ -264,6 +264,12 @@ fn ports_of_a_range_are_tried_in_turn() {
 #[test]
 fn a_made_key_writes_at_once_and_a_used_one_asks_its_peers_first() {
     let folder = Folder::new();
+    // The first node of a mesh, with a key that an operator made for it.
+    let key = folder.at("ada.key");
+    let keygen = command().args(["keygen", "--identity", &key]).output().unwrap();
+    let first = Node::start(&folder.path("first"), &["--identity", &key]);
+    first.tell(&["set", "k", "v"]);
+    assert_eq!(text(&keygen.stdout).trim_end(), first.json(&["status"])["node"]);
     // The key that a node made for itself, moved to where an operator keeps keys.
     let made = Node::start(&folder.path("made"), &[]);
     let id = made.json(&["status"])["node"].clone();

@@ -22,7 +22,8 @@
 //! - `merge`: `Store::merge`.
 //! - `digest`: `Store::flush` and `Store::root` after every frame. That is the worst case: a
 //!   node asks for a root once a round and so pays once for a slot overwritten several times.
-//! - `convergence`: how many of 24 links named one of the own last 16 roots.
+//! - `convergence`: `Gossip::current_root` and `Gossip::converged_at`: is the root new, and how
+//!   many of 24 links named one of the own last 16? Before it, one link names the root of now.
 //! - `path`: all of it in a `Node` with 24 links: `Node::check` (form, limits, admission, time,
 //!   is it new?), `frame::verify`, `Node::handle` (merge, notes for the rounds, forwarding to the
 //!   tree into a sink that drops), and `Node::status`, which takes the root and asks the links,

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE32_NOPAD;
 use knhk_mesh_core::identity::{Keypair, Signer};
 
+/// Name of the key file inside a data folder.
+pub const KEY_FILE: &str = "node.key";
 /// A key file is far smaller.
 const MAX_BYTES: u64 = 4_096;
 const SECRET_BYTES: usize = 32;
@@ -80,9 +82,8 @@ pub fn load_or_create(path: &Path) -> Result<Loaded, KeyFileError> {
         Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         other => return other.map(Loaded::Loaded),
     }
-    let mut secret = [0; SECRET_BYTES];
-    getrandom::fill(&mut secret).map_err(KeyFileError::Randomness)?;
-    let keypair = Keypair::from_secret(&secret);
+    let keypair = fresh()?;
+    let mut secret = keypair.secret();
     let written = create(path, &keypair, &secret);
     wipe(&mut secret);
     match written {
@@ -92,6 +93,18 @@ pub fn load_or_create(path: &Path) -> Result<Loaded, KeyFileError> {
         }
         Err(source) => Err(KeyFileError::Io { path: path.into(), source }),
     }
+}
+
+/// A key of the system's randomness that no file holds.
+///
+/// # Errors
+/// [`KeyFileError::Randomness`].
+pub fn fresh() -> Result<Keypair, KeyFileError> {
+    let mut secret = [0; SECRET_BYTES];
+    getrandom::fill(&mut secret).map_err(KeyFileError::Randomness)?;
+    let keypair = Keypair::from_secret(&secret);
+    wipe(&mut secret);
+    Ok(keypair)
 }
 
 /// Loads the key at `path`.

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::error::{JoinError, Stopped, WatchError};
-use crate::key_file::{self, Loaded};
+use crate::key_file::{self, KEY_FILE, Loaded};
 use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
@@ -29,8 +29,6 @@ use crate::storage::{Answer, Found, Store, StoreError};
 use crate::transport::{self, Settings, Traffic, Transport};
 use crate::watch::{Watch, Watchers};
 
-/// The key file inside the data folder.
-const KEY_FILE: &str = "node.key";
 /// Answers of the disk that wait for the node task; more only make the disk wait.
 const ANSWERS: usize = 256;
 

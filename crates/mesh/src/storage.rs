@@ -20,7 +20,9 @@ use knhk_mesh_core::error::StoreFault;
 use knhk_mesh_core::identity::{Incarnation, MeshId, NodeId};
 use knhk_mesh_core::messages::Persist;
 use knhk_mesh_core::messages::sink::PersistId;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, Durability, ReadOnlyDatabase, ReadableDatabase, ReadableTable, TableDefinition,
+};
 use tokio::sync::mpsc;
 
 /// Own records: slot to the signed message that proves its newest record.
@@ -222,6 +224,45 @@ fn open_database(folder: &Path, path: &Path) -> Result<Database, StoreError> {
         }
         other => damaged(path, &other.into()),
     })
+}
+
+/// Whether the records in `folder`, if there are any, are free for a node of `mesh` with the key
+/// `node` (`None`: whichever). Changes nothing. What a crash left unfinished counts as free: the
+/// next start finishes it.
+///
+/// # Errors
+/// [`StoreError`], as a start would meet it.
+pub fn inspect(folder: &Path, node: Option<NodeId>, mesh: MeshId) -> Result<(), StoreError> {
+    let path = folder.join(FILE_NAME);
+    let database = match ReadOnlyDatabase::open(&path) {
+        Ok(database) => database,
+        Err(redb::DatabaseError::RepairAborted) => return Ok(()),
+        Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse { path }),
+        Err(redb::DatabaseError::Storage(redb::StorageError::Io(reason)))
+            if reason.kind() != io::ErrorKind::InvalidData =>
+        {
+            return match reason.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(StoreError::Unusable { path, reason }),
+            };
+        }
+        Err(other) => return Err(damaged(&path, &other.into())),
+    };
+    let foreign = (|| -> Result<Option<&'static str>, redb::Error> {
+        let meta = database.begin_read()?.open_table(META)?;
+        let differs = |name: &str, value: &[u8]| -> Result<bool, redb::Error> {
+            Ok(meta.get(name)?.is_some_and(|held| held.value() != value))
+        };
+        Ok(match node {
+            Some(node) if differs(NODE, &node.0)? => Some("node key"),
+            _ => differs(MESH, &mesh.0)?.then_some("mesh"),
+        })
+    })();
+    match foreign {
+        Ok(None) => Ok(()),
+        Ok(Some(what)) => Err(StoreError::Foreign { path, what }),
+        Err(error) => Err(damaged(&path, &error)),
+    }
 }
 
 fn damaged(path: &Path, error: &redb::Error) -> StoreError {

@@ -100,3 +100,25 @@ fn memory_answers_at_once() {
     assert_eq!(Store::Memory.persist(batch(7, 16, b"x")), Some((PersistId(7), Ok(()))));
     assert!(Store::Memory.has_room());
 }
+
+#[tokio::test]
+async fn an_inspection_finds_what_a_start_would_and_changes_nothing() {
+    let folder = Folder::new("inspected");
+    assert!(inspect(&folder.0, Some(NODE_A), MESH_A).is_ok());
+    assert!(!folder.0.exists(), "nothing was made");
+    let (store, _, _answers) = open(&folder).unwrap();
+    let used = inspect(&folder.0, Some(NODE_A), MESH_A);
+    assert!(matches!(used, Err(StoreError::InUse { .. })), "{used:?}");
+    store.close();
+    assert!(inspect(&folder.0, Some(NODE_A), MESH_A).is_ok());
+    assert!(inspect(&folder.0, None, MESH_A).is_ok());
+    let foreign = |node, mesh| match inspect(&folder.0, Some(node), mesh) {
+        Err(StoreError::Foreign { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(foreign(NodeId([9; 32]), MESH_A), "node key");
+    assert_eq!(foreign(NODE_A, MeshId([9; 32])), "mesh");
+    std::fs::write(folder.0.join(FILE_NAME), b"no database at all").unwrap();
+    let damaged = inspect(&folder.0, Some(NODE_A), MESH_A);
+    assert!(matches!(damaged, Err(StoreError::Damaged { .. })), "{damaged:?}");
+}

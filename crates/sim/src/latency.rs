@@ -39,9 +39,10 @@ pub enum LatencyError {
     Malformed(String),
 }
 
+/// A latency file as it stands.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub(crate) struct File {
     regions: Vec<String>,
     one_way_ms: Vec<Vec<u64>>,
     #[serde(default = "tenth")]
@@ -86,9 +87,13 @@ impl Latency {
     /// # Errors
     /// [`LatencyError::Malformed`] says what is wrong with it.
     pub fn from_toml(name: &str, text: &str) -> Result<Self, LatencyError> {
+        let file = toml::from_str(text).map_err(|e| LatencyError::Malformed(e.to_string()))?;
+        Self::from_file(name, file)
+    }
+
+    /// The latencies of a table that was read already.
+    pub(crate) fn from_file(name: &str, file: File) -> Result<Self, LatencyError> {
         let wrong = |why: String| Err(LatencyError::Malformed(why));
-        let file: File =
-            toml::from_str(text).map_err(|e| LatencyError::Malformed(e.to_string()))?;
         let n = file.regions.len();
         if n == 0 || n > MAX_REGIONS {
             return wrong(format!("{n} regions; allowed is 1-{MAX_REGIONS}"));

@@ -14,12 +14,14 @@
 #![forbid(unsafe_code)]
 
 pub mod adversary;
+pub mod chaos;
 mod checkers;
 mod crowd;
 pub mod engine;
 pub mod latency;
 pub mod network;
 pub mod report;
+pub mod scenario;
 pub mod spread;
 pub mod world;
 

@@ -25,6 +25,8 @@ pub struct Network {
     pub bandwidth: Option<u64>,
     /// Directions that are cut.
     pub cuts: Vec<Cut>,
+    /// Directions that lose this share of their messages beside [`Network::loss`].
+    pub lossy: Vec<(Cut, f64)>,
 }
 
 /// Messages from one group of nodes to another do not arrive.
@@ -59,11 +61,15 @@ impl Network {
     /// Whether messages from `from` reach `to`.
     #[must_use]
     pub fn carries(&self, from: NodeIx, to: NodeIx) -> bool {
+        !self.cuts.iter().any(|cut| self.crosses(cut, from, to))
+    }
+
+    fn crosses(&self, cut: &Cut, from: NodeIx, to: NodeIx) -> bool {
         let holds = |group: Group, node| match group {
             Group::Range(first, end) => (first..end).contains(&node),
             Group::Region(region) => self.latency.region_of(node) == region,
         };
-        !self.cuts.iter().any(|cut| holds(cut.from, from) && holds(cut.to, to))
+        holds(cut.from, from) && holds(cut.to, to)
     }
 
     /// Whether messages pass both ways: what a link needs.
@@ -79,6 +85,11 @@ impl Network {
         let lost = !self.carries(from, to) || (self.loss > 0.0 && rng.chance(self.loss));
         if lost {
             return [None, None];
+        }
+        for (cut, share) in &self.lossy {
+            if self.crosses(cut, from, to) && rng.chance(*share) {
+                return [None, None];
+            }
         }
         let mut delay = self.latency.slots(from, to, rng);
         if self.reorder > 0.0 && rng.chance(self.reorder) {

@@ -14,21 +14,21 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use knhk_mesh_core::config::{Config, Settings};
-use knhk_mesh_core::crdt::Op;
+use knhk_mesh_core::crdt::{Contribution, Op};
 use knhk_mesh_core::digest::Root;
 use knhk_mesh_core::error::WriteError;
-use knhk_mesh_core::identity::{AgentNo, Keypair, NodeId};
+use knhk_mesh_core::identity::{AgentNo, Incarnation, Keypair, NodeId, Seq};
 use knhk_mesh_core::messages::sink::WriteId;
-use knhk_mesh_core::messages::{Input, Lane, Receipt};
+use knhk_mesh_core::messages::{Input, Lane, Message, Receipt};
 use knhk_mesh_core::node::{Node, Restored};
 use knhk_mesh_core::rng::{Rng, mix};
 use knhk_mesh_core::telemetry::Event;
 use knhk_mesh_core::time::{Now, Time};
 
-use crate::adversary::{Conduct, Kind};
+use crate::adversary::{Conduct, Kind, forked};
 pub use crate::engine::host::Change;
 use crate::engine::host::{Host, NEVER};
-use crate::engine::shard::Request;
+use crate::engine::shard::{Request, print_of};
 use crate::engine::{Engine, QueueKind, Shared, Slot, Tally, Who};
 use crate::network::{Group, Network};
 
@@ -147,13 +147,26 @@ impl World {
         if latency.regions().len() > 1 {
             config.region.clone_from(&latency.regions()[latency.region_of(i)]);
         }
-        let port = 10_000 + (i % 50_000) as u16;
-        config.addresses = vec![SocketAddr::from(([127, 0, 0, 1], port))];
+        config.addresses = vec![self.address(i)];
         let settings = Settings::new(config);
         let Ok(settings) = settings else { unreachable!() };
         let signer = Box::new(Keypair::from_secret(&self.keys[i]));
         let seed = mix(self.seed ^ (i as u64 + 1));
         Node::new(settings, signer, restored, seed, self.clock())
+    }
+
+    /// Where node `i` listens.
+    #[must_use]
+    pub fn address(&self, i: NodeIx) -> SocketAddr {
+        let port = 10_000 + (i % 50_000) as u16;
+        let own = (i < self.len()).then(|| self.engine.host(i).own.as_ref()).flatten();
+        SocketAddr::from(([127, 0, own.map_or(0, |own| own.moves), 1], port))
+    }
+
+    /// From its next start on node `i` listens at another address.
+    pub fn move_away(&mut self, i: NodeIx) {
+        let own = self.engine.host_mut(i).own();
+        own.moves = own.moves.wrapping_add(1);
     }
 
     /// What the network does from now on.
@@ -191,6 +204,58 @@ impl World {
         self.engine.host_mut(i).own().conduct = Some(Conduct::new(kind));
         if kind == Kind::TimeShift {
             self.set_clock_error(i, 3_600_000);
+        }
+    }
+
+    /// How node `i` breaks the protocol, if it does.
+    #[must_use]
+    pub fn conduct(&self, i: NodeIx) -> Option<Kind> {
+        self.engine.host(i).own.as_ref()?.conduct.as_ref().map(|conduct| conduct.kind)
+    }
+
+    /// Node `i` signs two different frames for one place in its chain, one for each half of its
+    /// peers.
+    pub fn fork(&mut self, i: NodeIx) {
+        let now = self.engine.now;
+        let [heads, tails] = forked(&self.settings, &self.keys[i], self.clock_of(i).wall);
+        let (shard, local, shared) = self.engine.place(i);
+        let peers: Vec<_> = shard.hosts[local].node.linked().collect();
+        let halves = peers.split_at(peers.len() / 2);
+        for (to, frame) in [(halves.0, heads), (halves.1, tails)] {
+            shard.send(now, local, to, Lane::Delta, Message::Signed(frame), shared);
+        }
+        self.engine.carry_mail();
+    }
+
+    /// Whether a process of node `i` signed this record: its incarnation, its place in the chain,
+    /// and every byte of it. Superseded records of a frame are not remembered.
+    #[must_use]
+    pub fn signed(&self, i: NodeIx, held: &Contribution<'_>) -> bool {
+        let own = self.engine.host(i).own.as_ref();
+        let print = own.and_then(|own| own.signed.get(&(held.incarnation, held.seq)));
+        print == Some(&print_of(&held.record))
+    }
+
+    /// Whether a process of node `i` signed a frame that ends before `seq_end`.
+    #[must_use]
+    pub fn signed_up_to(&self, i: NodeIx, incarnation: Incarnation, seq_end: Seq) -> bool {
+        let last = seq_end.0.checked_sub(1).map(|seq| (incarnation, Seq(seq)));
+        let own = self.engine.host(i).own.as_ref();
+        own.zip(last).is_some_and(|(own, last)| own.signed.contains_key(&last))
+    }
+
+    /// Bytes that node `i` sent so far.
+    #[must_use]
+    pub fn sent(&self, i: NodeIx) -> u64 {
+        self.engine.host(i).own.as_ref().map_or(0, |own| own.sent)
+    }
+
+    /// The node with this id.
+    #[must_use]
+    pub fn by_id(&self, id: &NodeId) -> Option<NodeIx> {
+        match &self.engine.shared.who {
+            Who::Known { machines, .. } => machines.get(id).copied(),
+            Who::Listed => None,
         }
     }
 
@@ -283,8 +348,13 @@ impl World {
         done.iter().find(|(done, _)| *done == id).map(|(_, result)| result)
     }
 
+    /// The writes of node `i` that ended since the last call.
+    pub fn take_outcomes(&mut self, i: NodeIx) -> Vec<(WriteId, Result<Receipt, WriteError>)> {
+        let own = self.engine.host_mut(i).own.as_mut();
+        own.map(|own| core::mem::take(&mut own.done)).unwrap_or_default()
+    }
+
     /// Every write of node `i` that ended, with what became of it.
-    #[must_use]
     pub fn outcomes(&self, i: NodeIx) -> &[(WriteId, Result<Receipt, WriteError>)] {
         self.engine.host(i).own.as_ref().map_or(&[], |own| &own.done)
     }
@@ -453,7 +523,7 @@ impl World {
         let id = self.engine.host(from).node.id();
         let Some(via) = self.engine.host(to).node.peer(&id) else { return };
         if knhk_mesh_core::frame::Tag::of(bytes).is_none() {
-            match knhk_mesh_core::messages::Message::decode(bytes) {
+            match Message::decode(bytes) {
                 Ok(message) => self.handle(to, Input::Control(via, &message)),
                 Err(why) => self.handle(to, Input::Refused(via, why)),
             }

@@ -222,3 +222,29 @@ fn fifty_starts_under_writes_fork_nothing_and_lose_nothing() {
         assert!(acknowledged > 40);
     }
 }
+
+/// What came back from peers is the own state again: it has to survive the next start.
+#[test]
+fn what_was_taken_back_is_on_disk_before_the_next_start() {
+    let mut world = settled(5, Config::default(), 31);
+    world.write(0, &incr("n", 20));
+    for i in 0..5 {
+        world.write(0, &set(&format!("k{i}"), "v"));
+    }
+    world.run_for(ms(10));
+    agree_within(&mut world, seconds(2));
+    world.kill(0);
+    world.restart(0, false, &[1, 2, 3]);
+    world.run_for(seconds(2));
+    assert_eq!(phase(&mut world, 0), Phase::Ready);
+    world.kill(0);
+    world.restart(0, true, &[1, 2, 3]);
+    let write = world.write(0, &incr("n", 1));
+    world.run_for(seconds(2));
+    assert!(world.outcome(0, write).unwrap().is_ok());
+    agree_within(&mut world, seconds(2));
+    for i in 0..5 {
+        assert_eq!(count(&world, i, "n"), Some(21), "node {i}");
+        assert!((0..5).all(|k| shown(&world, i, &format!("k{k}")).as_deref() == Some("v")));
+    }
+}

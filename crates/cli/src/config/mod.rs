@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use knhk_mesh::config_file::{self, Effective, FlagValue};
 
-use crate::args::Output;
 use crate::failure::Failure;
+use crate::stdout;
 
 pub(crate) use flags::NodeFlags;
 
@@ -29,9 +29,6 @@ const FILE_VARIABLE: &str = "KNHK_MESH_CONFIG";
 pub(crate) struct Config {
     #[command(subcommand)]
     pub(crate) action: Action,
-    /// How to print results
-    #[arg(short, long, value_enum, default_value_t = Output::Text, global = true)]
-    pub(crate) output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,8 +58,7 @@ pub(crate) enum Action {
 }
 
 /// Runs `config`.
-pub(crate) fn run(config: &Config) -> Result<(), Failure> {
-    let json = config.output == Output::Json;
+pub(crate) fn run(config: &Config, json: bool) -> Result<(), Failure> {
     match &config.action {
         Action::Check { file } => {
             let effective = load(Some(file), &NodeFlags::default())?;
@@ -72,7 +68,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
             let effective = load(config.as_deref(), node)?;
             report::shown(&effective, *origin, json)
         }
-        Action::Schema => report::print(&format!("{:#}\n", schema::schema())),
+        Action::Schema => stdout::print(&format!("{:#}\n", schema::schema())),
     }
 }
 

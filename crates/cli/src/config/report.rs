@@ -1,12 +1,12 @@
 //! How configurations and their errors are printed.
 
-use std::io::Write;
 use std::path::Path;
 
 use knhk_mesh::config_file::{Diagnostic, Diagnostics, Effective, Note, Origin, Row, Value};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::stdout::print;
 
 /// Exit code of a bad configuration (sysexits.h: EX_CONFIG); service managers do not restart on it.
 const BAD_CONFIGURATION: u8 = 78;
@@ -88,17 +88,6 @@ fn value_json(value: &Value) -> serde_json::Value {
             let object = endpoints.iter().map(|(region, at)| (region.clone(), json!(at)));
             serde_json::Value::Object(object.collect())
         }
-    }
-}
-
-/// Writes a result; a reader that went away wants no more of it.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new("output", &error, "give standard output room to write to"))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -15,10 +15,10 @@ use crate::args::{Dev, Output};
 use crate::control::place::{self, NoSocket, Socket};
 use crate::control::server::Serving;
 use crate::failure::Failure;
-use crate::process;
+use crate::{process, stdout};
 use measure::Meter;
 use plan::Plan;
-use report::{Report, progress, progress_done, round, say, summarise};
+use report::{Report, progress, progress_done, round, summarise};
 use swarm::Swarm;
 
 /// How long a run with `--updates` may take when nothing is said.
@@ -34,7 +34,7 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let started = Instant::now();
     let seed = args.seed.unwrap_or_else(clock_seed);
     let plan = Arc::new(Plan::new(&args)?);
-    header(&args, &plan, seed);
+    header(&args, &plan, seed)?;
     let needed = plan.agents as u64 * if args.data_dir.is_some() { 4 } else { 2 } + 64;
     process::allow_open_files(needed).map_err(|limit| {
         let message = format!("{needed} open files are needed, {limit} are allowed");
@@ -46,6 +46,7 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let result = tokio::select! {
         result = session(&args, &plan, seed, started, deadline, &mut stop) => result,
         _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+        () = stdout::reader_gone() => Ok(()),
     };
     progress_done();
     if let Some(swarm) = stop {
@@ -90,9 +91,9 @@ async fn session(
     }
     let report = measured(plan, swarm, &mut rng, setup, updates, deadline - RESERVE).await?;
     match args.output {
-        Output::Json => say(&report.json()),
-        Output::Text if args.updates.is_some() => say(&report.text()),
-        Output::Text => first_update(&report, &control, swarm.nodes.len()),
+        Output::Json => stdout::print_line(&report.json())?,
+        Output::Text if args.updates.is_some() => stdout::print_line(&report.text())?,
+        Output::Text => first_update(&report, &control, swarm.nodes.len())?,
     }
     if !report.converged {
         let message = report.missing(updates);
@@ -155,17 +156,18 @@ async fn measured(
     })
 }
 
-fn header(args: &Dev, plan: &Plan, seed: u64) {
-    if args.output == Output::Text {
-        let (agents, transport) = (plan.agents, plan.wire.name());
-        let (fanout, interval) = (plan.fanout, plan.interval.as_millis());
-        say(&format!(
-            "knhk-mesh {}: starting {agents} node{} over {transport}, fanout {fanout}, rounds of \
-             {interval} ms, seed {seed}",
-            env!("CARGO_PKG_VERSION"),
-            if agents == 1 { "" } else { "s" },
-        ));
+fn header(args: &Dev, plan: &Plan, seed: u64) -> Result<(), Failure> {
+    if args.output == Output::Json {
+        return Ok(());
     }
+    let (agents, transport) = (plan.agents, plan.wire.name());
+    let (fanout, interval) = (plan.fanout, plan.interval.as_millis());
+    stdout::print_line(&format!(
+        "knhk-mesh {}: starting {agents} node{} over {transport}, fanout {fanout}, rounds of \
+         {interval} ms, seed {seed}",
+        env!("CARGO_PKG_VERSION"),
+        if agents == 1 { "" } else { "s" },
+    ))
 }
 
 async fn table(swarm: &Swarm, setup: Duration) -> Result<(), Failure> {
@@ -173,9 +175,8 @@ async fn table(swarm: &Swarm, setup: Duration) -> Result<(), Failure> {
     for node in &swarm.nodes {
         rows.push(swarm::status(node).await?);
     }
-    say(&report::table(&rows));
-    say(&format!("all joined after {:.2} s", setup.as_secs_f64()));
-    Ok(())
+    stdout::print_line(&report::table(&rows))?;
+    stdout::print_line(&format!("all joined after {:.2} s", setup.as_secs_f64()))
 }
 
 /// How commands reach the nodes of this run.
@@ -212,23 +213,26 @@ fn serve(args: &Dev, swarm: &mut Swarm) -> Result<Control, Failure> {
     Ok(Control::Open(if place.named { flag } else { String::new() }))
 }
 
-fn first_update(report: &Report, control: &Control, nodes: usize) {
+const TRY_NEXT: &str = "  knhk-mesh dev --agents 100 --updates 50 --for 60s
+  knhk-mesh dev --agents 10 --data-dir ./swarm     (keys and records survive a restart)
+  cargo run -p knhk-mesh --example hello           (the library)
+
+Ctrl-C ends it.";
+
+fn first_update(report: &Report, control: &Control, nodes: usize) -> Result<(), Failure> {
     let took = report.convergence_ms.max.map_or("-".into(), |ms| format!("{ms:.2} ms"));
-    say(&format!("a first update was at every node after {took}"));
+    let mut out = format!("a first update was at every node after {took}\n");
     if let Control::Unavailable(why) = control {
-        say(&format!("no commands: {why}; --control-socket PATH opens another"));
+        out.push_str(&format!("no commands: {why}; --control-socket PATH opens another\n"));
     }
-    say("\nTry next:");
+    out.push_str("\nTry next:\n");
     if let Control::Open(flag) = control {
         let last = nodes.min(4) - 1;
-        say(&format!("  knhk-mesh set greeting hello{flag}"));
-        say(&format!("  knhk-mesh get greeting --agent {last}{flag}"));
-        say(&format!("  knhk-mesh status{flag}"));
+        out.push_str(&format!("  knhk-mesh set greeting hello{flag}\n"));
+        out.push_str(&format!("  knhk-mesh get greeting --agent {last}{flag}\n"));
+        out.push_str(&format!("  knhk-mesh status{flag}\n"));
     }
-    say("  knhk-mesh dev --agents 100 --updates 50 --for 60s");
-    say("  knhk-mesh dev --agents 10 --data-dir ./swarm     (keys and records survive a restart)");
-    say("  cargo run -p knhk-mesh --example hello           (the library)");
-    say("\nCtrl-C ends it.");
+    stdout::print_line(&format!("{out}{TRY_NEXT}"))
 }
 
 /// Stays up and shows what the first node sees.

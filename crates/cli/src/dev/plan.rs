@@ -61,7 +61,7 @@ impl Plan {
         Ok(Plan {
             agents: usize::try_from(agents).unwrap_or(usize::MAX),
             wire,
-            fanout: args.fanout.filter(|_| file.is_none()).unwrap_or(config.fanout),
+            fanout: args.fanout.filter(|_| file.is_none()).map_or(config.fanout, usize::from),
             interval: args
                 .interval_ms
                 .filter(|_| file.is_none())

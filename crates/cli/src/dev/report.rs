@@ -136,11 +136,6 @@ pub(crate) fn table(nodes: &[Status]) -> String {
     out
 }
 
-/// A line on standard output; a closed one is no failure, as `| head` expects.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
-}
-
 /// A line that the next one overwrites, on a terminal only.
 pub(crate) fn progress(line: &str) {
     let mut out = io::stderr().lock();

@@ -16,13 +16,23 @@ use serde_json::Value;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The binary, without what the environment would say to it.
-pub(crate) fn binary() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_knhk-mesh"));
     let ours = |name: &str| name.starts_with("KNHK_MESH_") || name == "NOTIFY_SOCKET";
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
     command
+}
+
+/// Runs `line`, whose words are separated by blanks.
+pub(crate) fn run(line: &str) -> Output {
+    command().args(line.split_whitespace()).output().unwrap()
+}
+
+/// A file of this repository.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {
@@ -44,6 +54,16 @@ impl Folder {
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Folder(path)
+    }
+
+    /// A path inside, as text.
+    pub(crate) fn at(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) -> String {
+        std::fs::write(self.0.join(name), content).unwrap();
+        self.at(name)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -80,7 +100,7 @@ pub(crate) struct Node {
 impl Node {
     /// Starts `run` with a data folder and waits until it is ready.
     pub(crate) fn start(data: &Path, more: &[&str]) -> Node {
-        Node::start_with(data, more, &mut binary())
+        Node::start_with(data, more, &mut command())
     }
 
     pub(crate) fn start_with(data: &Path, more: &[&str], command: &mut Command) -> Node {
@@ -125,7 +145,7 @@ impl Node {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = binary();
+        let mut command = command();
         command.args(args).arg("--data-dir").arg(&self.data);
         command
     }

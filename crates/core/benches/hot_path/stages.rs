@@ -9,15 +9,21 @@ use knhk_mesh_core::crdt::Store;
 use knhk_mesh_core::crdt::store::EntryIx;
 use knhk_mesh_core::digest::Root;
 use knhk_mesh_core::frame::{Class, Job, Sealed, Verified, verify};
+use knhk_mesh_core::gossip::Gossip;
+use knhk_mesh_core::gossip::convergence::tick;
+use knhk_mesh_core::identity::PeerIx;
+use knhk_mesh_core::links::Link;
+use knhk_mesh_core::rng::Rng;
+use knhk_mesh_core::time::{Now, Time};
 
 use crate::clock::timed;
 use crate::report::{Report, Samples};
-use crate::workload::Workload;
+use crate::workload::{END, Workload};
 
 /// Links of a node, on average.
 const LINKS: usize = 24;
-/// Roots that a node remembers.
-const ROOTS: usize = 16;
+/// One moment for the whole run.
+const NOW: Now = Now { mono: Time::ZERO, wall: END };
 
 /// Measures frames of `size` and prints their rows.
 pub(crate) fn measure(size: usize, frames: usize, report: &mut Report) -> std::io::Result<()> {
@@ -51,7 +57,8 @@ impl Rows {
         self.merge.push(ns, size);
         let (root, ns) = timed(|| replica.digest());
         self.digest.push(ns, size);
-        let (_, ns) = timed(|| replica.agreement(root));
+        replica.hear(root);
+        let (_, ns) = timed(|| replica.converged());
         self.convergence.push(ns, size);
         replica.check();
     }
@@ -62,16 +69,18 @@ struct Replica {
     settings: Arc<Settings>,
     store: Store,
     won: Vec<EntryIx>,
-    heard: [u64; LINKS],
-    roots: [u64; ROOTS],
-    rounds: usize,
+    gossip: Gossip,
+    frames: usize,
 }
 
 impl Replica {
     fn new(settings: Arc<Settings>) -> Self {
         let store = Store::new(Arc::clone(&settings), Class::Cell, 7);
-        let (won, heard, roots) = (Vec::new(), [0; LINKS], [0; ROOTS]);
-        Replica { settings, store, won, heard, roots, rounds: 0 }
+        let mut gossip = Gossip::new(&settings, &mut Rng::new(3), NOW);
+        for n in 0..LINKS {
+            assert!(gossip.links.add(Link::new(PeerIx::new(n, 0), true)), "there is room");
+        }
+        Replica { settings, store, won: Vec::new(), gossip, frames: 0 }
     }
 
     fn verify(&self, bytes: &Bytes) -> Verified {
@@ -91,12 +100,18 @@ impl Replica {
         self.store.root()
     }
 
-    /// How many links named one of the own last roots; one link hears of each root.
-    fn agreement(&mut self, root: Root) -> usize {
-        self.roots[self.rounds % ROOTS] = root.tag();
-        self.heard[self.rounds % LINKS] = root.tag();
-        self.rounds += 1;
-        self.heard.iter().filter(|heard| self.roots.contains(heard)).count()
+    /// One link after the other names the root of now, so that most of them name an older one.
+    fn hear(&mut self, root: Root) {
+        let peer = PeerIx::new(self.frames % LINKS, 0);
+        self.frames += 1;
+        let link = self.gossip.links.get_mut(peer).expect("its link stands");
+        link.hear(&root, tick(NOW.mono, &self.settings));
+    }
+
+    /// The node's own check, with its memory of roots. The root itself is part of the digest.
+    fn converged(&mut self) -> bool {
+        self.gossip.current_root(&mut self.store, NOW.mono);
+        self.gossip.converged_at(NOW.mono, &self.settings)
     }
 
     /// The frame changed something and added nothing.

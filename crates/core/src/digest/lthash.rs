@@ -59,6 +59,21 @@ impl LtHash {
         self.apply(&expand(id), u16::wrapping_sub);
     }
 
+    /// Puts `new` in the place of `old`, in one pass over the state. The caller knows that `old` is
+    /// a member and `new` is none.
+    ///
+    /// # Panics
+    /// If the set is empty.
+    pub fn replace(&mut self, old: &Id, new: &Id) {
+        assert!(self.count > 0, "nothing can leave an empty set");
+        let (old, new) = (expand(old), expand(new));
+        let changes = old.as_chunks::<2>().0.iter().zip(new.as_chunks::<2>().0);
+        for (lane, (old, new)) in self.lanes.iter_mut().zip(changes) {
+            let change = u16::from_le_bytes(*new).wrapping_sub(u16::from_le_bytes(*old));
+            *lane = lane.wrapping_add(change);
+        }
+    }
+
     /// Number of members.
     #[must_use]
     pub const fn count(&self) -> u64 {
@@ -148,6 +163,10 @@ mod tests {
             let mut shrunk = forth;
             shrunk.remove(&sorted[0]);
             prop_assert_eq!(shrunk.root(), without.root());
+            if let [first, .., last] = &sorted[..] {
+                shrunk.replace(last, first);
+                prop_assert_eq!(shrunk, sorted[..sorted.len() - 1].iter().collect::<LtHash>());
+            }
         }
     }
 }

@@ -42,11 +42,11 @@ impl SetHash {
             self.state = None;
         }
         if let Some(state) = &mut self.state {
-            if let Some(old) = old {
-                state.remove(old);
-            }
-            if let Some(new) = new {
-                state.add(new);
+            match (old, new) {
+                (Some(old), Some(new)) => state.replace(old, new),
+                (Some(old), None) => state.remove(old),
+                (None, Some(new)) => state.add(new),
+                (None, None) => {}
             }
         }
     }

@@ -102,6 +102,9 @@ impl Node {
             self.on_duplicate_delta(now, via, lane, sink);
             return;
         }
+        if author == self.id() {
+            self.keep_regained(&won, sink);
+        }
         self.after_merge(now, &author, &won, message.header().fields.hlc_max, sink);
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         if lane == Lane::Delta && message.tag() == Tag::Frame && merged.convicted.is_none() {

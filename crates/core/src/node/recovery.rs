@@ -7,15 +7,20 @@
 //!   Recover -->   <-- own records on the bulk lane, Recovered(how many)   --> done when all came
 //! ```
 //!
+//! What came back is written to the disk together with the new incarnation: a start that finds an
+//! incarnation there asks nobody, so whatever it does not find beside it would be written over.
+//!
 //! Only what answers is counted: other repair rests until then.
 
 use core::time::Duration;
 
 use super::{Node, Now, Phase};
+use crate::crdt::store::EntryIx;
 use crate::error::WriteError;
-use crate::frame::{Sealed, Verified};
+use crate::frame::{Sealed, Slot, Verified};
 use crate::gossip::allowance::{Ask, RECOVERY};
 use crate::identity::{Incarnation, NodeId, PeerIx};
+use crate::messages::sink::OwnRecord;
 use crate::messages::{Lane, Message, Sink};
 use crate::telemetry::Event;
 use crate::time::Time;
@@ -142,6 +147,19 @@ impl Node {
         }
     }
 
+    /// Own records that came from peers, for the disk: the next start takes them from there. While
+    /// others are missing the disk stays empty, else that start would not ask for them.
+    pub(super) fn regained(&self, entries: &[EntryIx]) -> Vec<OwnRecord> {
+        let head = self.store.entry_at(&self.id(), Slot::HEAD);
+        let one = |&entry: &EntryIx| {
+            let held = self.store.contribution(entry).map(|held| held.record.head.slot);
+            let slot = held.or((head == Some(entry)).then_some(Slot::HEAD))?;
+            let bytes = self.store.export(&[entry], MAX_OWN).messages.pop()?;
+            Some(OwnRecord { slot, bytes })
+        };
+        entries.iter().filter_map(one).collect()
+    }
+
     /// The own incarnation can be used no longer: writes wait until a higher one is on disk.
     fn start_above(&mut self, last: Incarnation) {
         let me = self.id();
@@ -191,10 +209,13 @@ impl Node {
         let (peers, records) = (recovery.done.len() as u32, recovery.records);
         self.recovery = None;
         self.phase = Phase::Starting;
-        let (me, store) = (self.id(), &self.store);
+        let me = self.id();
+        let regained = self.regained(&self.store.entries_by(&me));
+        let store = &self.store;
         if let Some(writer) = &mut self.writer {
             let last = store.head(&me).map(|head| head.fields.incarnation);
             writer.start_above(store, &me, last.unwrap_or_default());
+            writer.regained = regained;
         }
         sink.emit(Event::Recovered { peers, records });
     }

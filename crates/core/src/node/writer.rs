@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::floor::Floor;
 use super::{Node, NodeId, Now, Phase};
+use crate::crdt::store::EntryIx;
 use crate::crdt::{Clock, Contribution, Family, Key, Op, Store, draft, key_of};
 use crate::error::{StoreFault, WriteError};
 use crate::frame::header::MAX_BODY;
@@ -42,6 +43,8 @@ pub(super) struct Writer {
     next_persist: u64,
     /// The incarnation is on its way to the disk.
     announced: bool,
+    /// Own records from peers that go to the disk with the incarnation.
+    pub(super) regained: Vec<OwnRecord>,
     next_slot: u16,
 }
 
@@ -72,6 +75,7 @@ impl Writer {
             storing: VecDeque::new(),
             next_persist: 0,
             announced: false,
+            regained: Vec::new(),
             next_slot: Slot::FIRST_FREE.0,
         };
         writer.adopt(store, me);
@@ -274,7 +278,8 @@ impl Node {
             writer.announced = true;
             let (id, incarnation) = (writer.next_persist_id(), writer.chain.incarnation);
             writer.storing.push_back(Storing { id, writes: Vec::new() });
-            sink.persist(Persist { id, incarnation, records: Vec::new() });
+            let records = writer.regained.clone();
+            sink.persist(Persist { id, incarnation, records });
         }
         self.flush_if_due(now, sink);
     }
@@ -341,9 +346,23 @@ impl Node {
             writer.announced = false;
             return;
         }
+        writer.regained = Vec::new();
         self.phase = Phase::Ready;
         self.announce(now, false, sink);
         self.write_waiting(now, sink);
+    }
+
+    /// Own records that this process did not have came from a peer: they go to the disk like those
+    /// that it writes itself.
+    pub(super) fn keep_regained(&mut self, won: &[EntryIx], sink: &mut impl Sink) {
+        if !matches!(self.phase, Phase::Starting | Phase::Ready) {
+            return;
+        }
+        let records = self.regained(won);
+        let Some(writer) = self.writer.as_mut().filter(|_| !records.is_empty()) else { return };
+        let (id, incarnation) = (writer.next_persist_id(), writer.chain.incarnation);
+        writer.storing.push_back(Storing { id, writes: Vec::new() });
+        sink.persist(Persist { id, incarnation, records });
     }
 
     fn write_waiting(&mut self, now: Now, sink: &mut impl Sink) {

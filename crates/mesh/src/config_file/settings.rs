@@ -1,6 +1,7 @@
 //! The configuration as what the node is started with. This is where a key takes effect.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use knhk_mesh_core::config::{Admission, Config};
@@ -9,7 +10,7 @@ use knhk_mesh_core::identity::{Genesis, Limits, NodeId};
 use super::effective::Effective;
 use super::topology::Topology;
 use super::value::NumberRange;
-use crate::key_file::{self, KeyFileError};
+use crate::key_file::{self, KEY_FILE, KeyFileError};
 use crate::options::{Identity, Options, TransportKind};
 
 const DEFAULT_PORT: u16 = 9_000;
@@ -133,6 +134,13 @@ impl Effective {
             ),
             ..defaults
         })
+    }
+
+    /// The file of this node's key; `None` if each start makes a fresh one.
+    #[must_use]
+    pub fn key_file(&self) -> Option<PathBuf> {
+        let in_folder = self.node.data_dir.as_ref().map(|folder| folder.join(KEY_FILE));
+        self.node.identity.clone().or(in_folder)
     }
 
     /// Where to listen, best first: `node.bind`, `network.port`, each port of

@@ -4,7 +4,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use knhk_mesh_core::crdt::Family;
 use knhk_mesh_core::error::WriteError;
-use knhk_mesh_core::identity::{Incarnation, NodeId, PeerIx};
+use knhk_mesh_core::identity::{Incarnation, NodeId, PeerIx, Seq};
 use knhk_mesh_core::messages::sink::{OwnRecord, WriteId};
 use knhk_mesh_core::messages::{Lane, Message, Persist, Receipt, Sink};
 use knhk_mesh_core::node::Node;
@@ -55,6 +55,12 @@ pub(crate) struct Own {
     pub(crate) slowness: Slot,
     /// Until when its uplink is busy, in microseconds.
     pub(crate) uplink_busy: u64,
+    /// How often it moved to another address.
+    pub(crate) moves: u8,
+    /// Bytes sent, if anybody reads them.
+    pub(crate) sent: u64,
+    /// What its process signed: a print of each record by incarnation and place in the chain.
+    pub(crate) signed: HashMap<(Incarnation, Seq), u64, FixedState>,
 }
 
 impl Host {

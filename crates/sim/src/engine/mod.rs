@@ -193,6 +193,7 @@ impl Engine {
             copies: sum.copies + tally.copies,
             congested: sum.congested + tally.congested,
             informed: sum.informed + tally.informed,
+            longest_digest: sum.longest_digest.max(tally.longest_digest),
         })
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use knhk_mesh_core::error::StoreFault;
+use knhk_mesh_core::frame::{Record, Sealed};
 use knhk_mesh_core::identity::PeerIx;
 use knhk_mesh_core::messages::{Input, Lane, Message, Persist};
 use knhk_mesh_core::node::Checked;
@@ -41,6 +42,14 @@ pub struct Tally {
     pub congested: u64,
     /// Honest machines that know what the run watches.
     pub informed: u64,
+    /// Bytes of the longest message on the digest lane.
+    pub longest_digest: u64,
+}
+
+/// A number that depends on everything in a record.
+pub(crate) fn print_of(record: &Record<'_>) -> u64 {
+    let fold = |print: u64, byte: &u8| mix(print ^ u64::from(*byte));
+    record.head.encode(record.payload).iter().fold(0, fold)
 }
 
 /// What a shard asks of the world between two slots.
@@ -248,8 +257,17 @@ impl Shard {
     }
 
     fn persist(&mut self, slot: Slot, local: usize, batch: Persist, shared: &Shared) {
-        let own = self.hosts[local].own();
+        let audited = self.outcome.keeps_all;
+        let host = &mut self.hosts[local];
+        let limits = host.node.settings().genesis.limits;
+        let own = host.own();
         own.incarnation = Some(batch.incarnation);
+        for record in batch.records.iter().filter(|_| audited) {
+            let Ok(sealed) = Sealed::read(&record.bytes, &limits) else { continue };
+            let incarnation = sealed.header().fields.incarnation;
+            let prints = sealed.records().map(|(seq, r)| ((incarnation, seq), print_of(&r)));
+            own.signed.extend(prints);
+        }
         for record in batch.records {
             own.disk.retain(|old| old.slot != record.slot);
             own.disk.push(record);
@@ -295,6 +313,9 @@ impl Shard {
             Message::Prune if !shared.wire => Arc::clone(&self.prune),
             message => Arc::new(Body::new(lane, message, shared.wire)),
         };
+        if lane == Lane::Digest {
+            self.tally.longest_digest = self.tally.longest_digest.max(u64::from(body.len));
+        }
         let mut crowded = Vec::new();
         for &peer in to {
             let Some(to) = shared.behind(&mut self.hosts[local], peer) else { continue };
@@ -304,6 +325,9 @@ impl Shard {
             };
             self.tally.messages += 1;
             self.tally.bytes += u64::from(body.len);
+            if self.outcome.keeps_all {
+                self.hosts[local].own().sent += u64::from(body.len);
+            }
             let slow = wait + shared.slowness(from) + shared.slowness(to);
             for delay in shared.network.fate(from, to, &mut self.rng).into_iter().flatten() {
                 let event = Event::delivery(from, to, shared.boots[to], Arc::clone(&body));

@@ -1,5 +1,24 @@
 //! What a run showed, as data: the JSON of `sim -o json`, and the source of table, page and CSV.
 //! Equal runs give equal reports, except for `cpu_s`, `events_per_cpu_s` and `rss_bytes`.
+//!
+//! ```text
+//!            ┌─ table    a terminal
+//!   Report ──┼─ page     one self-contained HTML page
+//!            ├─ csv      spreadsheets
+//!   Report ──┴─ compare  two runs side by side
+//! ```
+
+mod compare;
+mod csv;
+mod facts;
+mod figures;
+mod page;
+mod table;
+
+pub use compare::{Comparison, Figure, SetupDifference, compare};
+pub use csv::csv;
+pub use page::page;
+pub use table::table;
 
 use core::time::Duration;
 

@@ -19,9 +19,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::super::tls::Tls;
 use super::super::{BindError, Profile, Settings};
+use super::SOCKET_BUFFER_BYTES;
 
-/// The default of 208 KiB loses bursts.
-const SOCKET_BUFFER_BYTES: usize = 2 << 20;
 /// No frame, hello or certificate begins like this, so nobody else gets a signature over it.
 const RESET_DOMAIN: &[u8] = b"knhk-mesh 1 quic stateless reset";
 const MAX_INCOMING: usize = 1_024;
@@ -64,7 +63,7 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<(Endpoint, ClientCo
 fn endpoint_config(keypair: &Keypair) -> EndpointConfig {
     let secret = keypair.sign(RESET_DOMAIN);
     let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &secret)));
-    let ids = digest(&SHA256, &[&RESET_DOMAIN[..], b" ids", &secret].concat());
+    let ids = digest(&SHA256, &[RESET_DOMAIN, b" ids", &secret].concat());
     let ids = ids.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
     config

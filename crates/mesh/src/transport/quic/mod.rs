@@ -29,6 +29,10 @@ use super::local::Local;
 use super::tls::{Tls, TlsError};
 use super::{BindError, Event, Settings, Target};
 
+/// Bytes that the socket of a node asks the system to hold back each way: the usual default of
+/// 208 KiB loses bursts.
+pub const SOCKET_BUFFER_BYTES: usize = 2 << 20;
+
 /// How long the last packets may take to leave the socket.
 const LAST_PACKETS: Duration = Duration::from_millis(200);
 

@@ -1,0 +1,225 @@
+//! What can be said to `sim`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::RangedI64ValueParser;
+use clap::{Subcommand, ValueEnum};
+use knhk_mesh_sim::QueueKind;
+use knhk_mesh_sim::adversary::Kind;
+use knhk_mesh_sim::spread::MAX_AGENTS;
+
+use crate::args::Output;
+
+/// Options of `sim`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Sim {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show two runs side by side: what was run differently, and what came out differently
+    Compare(Compare),
+    /// Run every size from 10 to 1,000,000 nodes, calm and in a storm, beside the specification
+    Matrix(Matrix),
+}
+
+/// One run.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Run {
+    /// How many nodes, one agent each [default: 100]
+    #[arg(long, value_name = "N", value_parser = agents())]
+    pub(crate) agents: Option<u32>,
+    /// Which lanes carry updates
+    #[arg(long, value_enum, default_value_t = LanesArg::All)]
+    pub(crate) lanes: LanesArg,
+    /// Peers per gossip round, 1 to 100 [default: 3]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) fanout: Option<u8>,
+    /// Length of a gossip round in milliseconds, 10 to 60000 [default: 100]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub(crate) interval_ms: Option<u64>,
+    /// Fixes every random choice: equal seeds give equal runs [default: 1]
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+    /// Worker threads; the run and its trace hash do not depend on them
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = threads())]
+    pub(crate) threads: u8,
+    /// What orders events: a timing wheel, or the plain heap that it is checked against
+    #[arg(long, value_enum, default_value_t = Queue::Wheel)]
+    pub(crate) queue: Queue,
+    /// Share of the messages that are lost, such as 0.1 or 10%
+    #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
+    pub(crate) loss: f64,
+    /// Share of the nodes that receive and never send, such as 0.33 or 33%
+    #[arg(long, value_name = "F", default_value = "0", value_parser = share)]
+    pub(crate) silent: f64,
+    /// Share of the nodes that break the protocol in this way; can be repeated.
+    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, equivocate
+    #[arg(verbatim_doc_comment, long, value_name = "KIND=F", value_parser = adversary)]
+    pub(crate) adversary: Vec<(Kind, f64)>,
+    /// How long messages take: lan, world, a range such as 10-50ms, or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "lan")]
+    pub(crate) latency: String,
+    /// Run this scenario, which sets nodes, network and faults over time, instead of one update
+    #[arg(long, value_name = "FILE", conflicts_with_all = ALL_OF_SPREAD)]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Take agents, fanout and interval from a topology file; flags win
+    #[arg(short = 'c', long = "config", value_name = "TOPOLOGY.yaml")]
+    pub(crate) topology: Option<PathBuf>,
+    /// Write the run as one self-contained HTML page
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Write rounds and curves as CSV
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Encode and decode every message [default: up to 10,000 nodes]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub(crate) wire: Option<bool>,
+    /// How to print results
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// The engine's queue; the trace hash does not depend on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Queue {
+    /// Events by slot of virtual time
+    Wheel,
+    /// A binary heap
+    Heap,
+}
+
+impl From<Queue> for QueueKind {
+    fn from(queue: Queue) -> Self {
+        match queue {
+            Queue::Wheel => QueueKind::Wheel,
+            Queue::Heap => QueueKind::Heap,
+        }
+    }
+}
+
+/// What a scenario decides itself.
+const ALL_OF_SPREAD: [&str; 10] = [
+    "agents",
+    "lanes",
+    "fanout",
+    "interval_ms",
+    "loss",
+    "silent",
+    "adversary",
+    "latency",
+    "topology",
+    "wire",
+];
+
+/// Two results of `sim -o json`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Compare {
+    /// The earlier or expected run, as `sim -o json` printed it
+    #[arg(value_name = "A.json")]
+    pub(crate) a: PathBuf,
+    /// The other one
+    #[arg(value_name = "B.json")]
+    pub(crate) b: PathBuf,
+    /// How to print results
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// The scale matrix.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Matrix {
+    /// Largest size that is run
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = agents())]
+    pub(crate) max: u32,
+    /// Seeds for each line; at most 3 at 100,000 nodes and 1 at 1,000,000
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = seeds())]
+    pub(crate) seeds: u32,
+    /// The first of the seeds
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Which lanes carry updates
+    #[arg(long, value_enum, default_value_t = LanesArg::All)]
+    pub(crate) lanes: LanesArg,
+    /// How long messages take: lan, world, a range such as 10-50ms, or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "lan")]
+    pub(crate) latency: String,
+    /// Worker threads; the runs do not depend on them
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = threads())]
+    pub(crate) threads: u8,
+    /// How to print results
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// Which lanes carry updates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum LanesArg {
+    /// The tree first, push-pull as the guarantee
+    All,
+    /// Push-pull alone
+    Repair,
+}
+
+fn agents() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(2..=i64::from(MAX_AGENTS))
+}
+
+fn threads() -> RangedI64ValueParser<u8> {
+    RangedI64ValueParser::new().range(1..=8)
+}
+
+fn seeds() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=1_000)
+}
+
+/// `0.33`, `33%`.
+fn share(text: &str) -> Result<f64, String> {
+    let (number, of) = match text.strip_suffix('%') {
+        Some(percent) => (percent.trim_end(), 100.0),
+        None => (text, 1.0),
+    };
+    let value = number.parse::<f64>().map(|value| value / of);
+    let value = value.ok().filter(|value| (0.0..=1.0).contains(value));
+    value.ok_or_else(|| "write a share from 0 to 1, such as 0.33, or 33%".into())
+}
+
+/// `forge=0.1`.
+fn adversary(text: &str) -> Result<(Kind, f64), String> {
+    let (kind, of) = text.split_once('=').ok_or("write a kind and a share, such as forge=0.1")?;
+    Ok((Kind::from_str(kind).map_err(|e| e.to_string())?, share(of)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_numbers_or_per_cent() {
+        assert_eq!([share("0.33"), share("10%"), share("1")], [Ok(0.33), Ok(0.1), Ok(1.0)]);
+        for bad in ["", "-0.1", "1.01", "101%", "NaN", "inf", "a third"] {
+            assert!(share(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn adversaries_need_a_known_kind_and_a_share() {
+        assert_eq!(adversary("forge=0.1"), Ok((Kind::Forge, 0.1)));
+        assert_eq!(adversary("lie-digest=5%"), Ok((Kind::LieDigest, 0.05)));
+        for bad in ["forge", "nice=0.1", "forge=2", "=", "forge="] {
+            assert!(adversary(bad).is_err(), "{bad}");
+        }
+    }
+}
