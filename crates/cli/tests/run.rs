@@ -4,6 +4,7 @@ mod common;
 
 use std::net::UdpSocket;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use common::{Folder, Node, Wire, command, json, text, until};
 use rustix::process::Signal;
@@ -117,8 +118,11 @@ fn a_seed_that_was_killed_is_found_again_by_those_it_left() {
     a.kill();
     b.tell(&["set", "missed", "yes"]);
     // It knows nobody: the others have to notice that it is a new process, and dial it.
+    let begin = Instant::now();
     let a = Node::start(&folder.path("a"), &["--bind", &bind]);
     a.await_value("missed", "yes");
+    // By themselves they notice when the old connection has been idle for 30 s.
+    assert!(begin.elapsed() < Duration::from_secs(20), "they were not told");
     a.tell(&["incr", "n", "1"]);
     [&a, &b, &c].into_iter().for_each(|node| node.await_value("n", "5"));
 }
