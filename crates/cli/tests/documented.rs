@@ -7,6 +7,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
@@ -126,7 +127,12 @@ fn run_document(name: &str, document: &str) {
         std::os::unix::fs::symlink(target, folder.0.join(inside)).unwrap();
     }
     let mut up = Up::default();
+    // Two ports that nobody has now stand for those of the text.
+    let sockets = [0, 1].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let [first, second] = sockets.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+    drop(sockets);
     for words in commands(document) {
+        let words = words.replace("127.0.0.1:9000", &first).replace("127.0.0.1:9001", &second);
         match otherwise(&words) {
             Some(How::NotHere(reason)) => assert!(!reason.is_empty()),
             Some(How::StaysUp(says)) => up.start(&words, &folder, says),
