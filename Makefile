@@ -59,7 +59,7 @@ sim-accept: ## Take the figures of this code as the new baseline.
 
 help-accept: ## Take the help texts of this code as the agreed ones.
 	HELP_ACCEPT=1 $(CARGO) test $(LOCKED) -p knhk-mesh-cli every_help_text
-	@git diff --stat -- crates/cli/tests/help.txt
+	@git diff --stat -- crates/cli/tests/help
 
 # Debian's llvm-19 and newer read the profiles of current compilers; rustup's llvm-tools do as well.
 LLVM_BIN := $(firstword $(wildcard $(foreach v,22 21 20 19,/usr/lib/llvm-$(v)/bin)))

@@ -22,8 +22,16 @@ pub(crate) enum Command {
     ///
     /// Each node has its own identity, socket, task and store; they share code and runtime only.
     ///
-    /// Without --updates the swarm stays up until Ctrl-C or the end of --for.
+    /// Without --updates the swarm stays up until Ctrl-C or the end of --for, and commands such as
+    /// `set`, `get` and `status` reach its nodes; --agent picks one.
     Dev(Dev),
+    /// Run one node until a signal ends it
+    ///
+    /// Flags go before KNHK_MESH_* variables, those before the file, the file before defaults.
+    /// SIGTERM and Ctrl-C leave the mesh, SIGHUP reads the configuration again.
+    Run(Box<crate::run::Run>),
+    #[command(flatten)]
+    Ask(crate::commands::Ask),
     /// Simulate a mesh of up to a million nodes, deterministically
     ///
     /// Runs the protocol code of production in virtual time: one update, or a scenario.
@@ -91,20 +99,21 @@ pub(crate) enum Output {
 /// Options of `dev`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Dev {
-    /// How many nodes
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub(crate) agents: u16,
-    /// What carries the links
-    #[arg(long, value_enum, default_value_t = Wire::Quic)]
-    pub(crate) transport: Wire,
-    /// Peers per gossip round, 1 to 100
-    #[arg(long, default_value_t = 3, value_name = "K",
-        value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub(crate) fanout: u8,
-    /// Length of a gossip round in milliseconds, 10 to 60000
-    #[arg(long, default_value_t = 100, value_name = "T",
-        value_parser = clap::value_parser!(u64).range(10..=60_000))]
-    pub(crate) interval_ms: u64,
+    /// Start the mesh that this file describes; flags go before it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How many nodes [default: the least of the file's agent_count, else 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) agents: Option<u16>,
+    /// What carries the links [default: quic]
+    #[arg(long, value_enum)]
+    pub(crate) transport: Option<Wire>,
+    /// Peers per gossip round, 1 to 100 [default: 3]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) fanout: Option<u8>,
+    /// Length of a gossip round in milliseconds, 10 to 60000 [default: 100]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub(crate) interval_ms: Option<u64>,
     /// Make this many updates one after the other, print what they took, and end
     #[arg(long, value_name = "U")]
     pub(crate) updates: Option<u32>,
@@ -117,13 +126,16 @@ pub(crate) struct Dev {
     /// Keep keys and records in DIR/node-000 and so on
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Socket for commands [default: in the data folder, else $XDG_RUNTIME_DIR/knhk-mesh]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control_socket: Option<PathBuf>,
     /// Repeat the random choices of an earlier run
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
 }
 
 /// `500ms`, `90s`, `2m`, `1h`; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let ms_per_unit = match unit {

@@ -1,27 +1,33 @@
 //! How a command fails: a code for programs, a sentence for people, and what helps.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Write;
 
 /// A command's end without success.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// 1 failed or not converged, 78 bad configuration, 130 interrupted. (2, usage, is clap's.)
+    /// 1 failed or not converged, 2 usage, 3 node unreachable, 4 timeout, 5 not found, 6 conflict,
+    /// 7 partitioned or read-only, 8 denied, 78 bad configuration, 130 interrupted.
     pub(crate) exit_code: u8,
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
     help: String,
     /// For people, instead of message and help.
-    text: Option<String>,
+    text: Option<Box<str>>,
     /// For programs, besides message and help.
     diagnostics: Vec<serde_json::Value>,
 }
 
 impl Failure {
-    pub(crate) fn new(code: &'static str, message: &dyn Display, help: &str) -> Self {
+    pub(crate) fn new(
+        code: impl Into<Cow<'static, str>>,
+        message: &dyn Display,
+        help: &str,
+    ) -> Self {
         Failure {
             exit_code: 1,
-            code,
+            code: code.into(),
             message: message.to_string(),
             help: help.into(),
             text: None,
@@ -34,7 +40,7 @@ impl Failure {
     }
 
     pub(crate) fn told_as(self, text: String) -> Self {
-        Failure { text: Some(text), ..self }
+        Failure { text: Some(text.into()), ..self }
     }
 
     pub(crate) fn with_diagnostics(self, diagnostics: Vec<serde_json::Value>) -> Self {
@@ -64,5 +70,11 @@ impl Failure {
         } else {
             writeln!(out, "error: {}\n  help: {}", self.message, self.help)
         };
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }

@@ -5,6 +5,8 @@
 //!   usage ─> args ─┬─> dev ─┬─ swarm    starts and stops the nodes
 //!                  │        ├─ measure  makes updates, watches them arrive
 //!                  │        └─ report   prints
+//!                  ├─> run              one node, served on a control socket
+//!                  ├─> get, set ...     ask a running node over its control socket
 //!                  ├─> sim              simulates, compares, prints
 //!                  ├─> config           checks, shows and describes configurations
 //!                  ├─> keygen, genesis  the identities of nodes and meshes
@@ -14,13 +16,16 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod commands;
 mod config;
+mod control;
 mod dev;
 mod doctor;
 mod failure;
 mod genesis;
 mod keygen;
 mod process;
+mod run;
 mod shell_words;
 mod sim;
 mod stdout;
@@ -43,6 +48,8 @@ fn main() -> ExitCode {
     let json = cli.output == Output::Json;
     let result = match cli.command {
         Command::Dev(dev) => block_on(dev::run(dev)),
+        Command::Run(run) => return run::run(&run),
+        Command::Ask(ask) => commands::run(&ask),
         Command::Sim(sim) => sim::run(&sim),
         Command::Config(config) => config::run(&config, json),
         Command::Keygen(keygen) => keygen::run(&keygen, json),

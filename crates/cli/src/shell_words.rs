@@ -89,37 +89,45 @@ fn every(root: &Command) -> Vec<&Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fmt::Write;
+    use std::collections::BTreeMap;
 
-    /// Where the help texts stand that were agreed.
-    const AGREED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/help.txt");
+    /// Where the help texts stand that were agreed, one file a command.
+    const AGREED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/help");
     const ACCEPT: &str = "make help-accept";
 
-    fn all_help() -> String {
+    /// The file of each command, and its help.
+    fn all_help() -> BTreeMap<String, String> {
         let mut root = Cli::command().term_width(100);
         root.build();
-        let mut out = String::new();
-        for command in every(&root) {
-            let name = command.get_bin_name().unwrap_or("knhk-mesh");
-            let help = command.clone().render_long_help();
-            write!(out, "==== {name} --help ====\n\n{help}\n").unwrap();
-        }
-        out
+        let commands = every(&root).into_iter();
+        let help = commands.map(|command| {
+            let name = command.get_bin_name().unwrap_or("knhk-mesh").replace(' ', "-");
+            (format!("{name}.txt"), format!("{}\n", command.clone().render_long_help()))
+        });
+        help.collect()
     }
 
     #[test]
     fn every_help_text_is_the_agreed_one() {
         let now = all_help();
         if std::env::var_os("HELP_ACCEPT").is_some() {
-            std::fs::write(AGREED, &now).unwrap();
+            let _ = std::fs::remove_dir_all(AGREED);
+            std::fs::create_dir(AGREED).unwrap();
+            now.iter().for_each(|(name, help)| {
+                std::fs::write(format!("{AGREED}/{name}"), help).unwrap();
+            });
         }
-        let agreed = std::fs::read_to_string(AGREED).unwrap_or_default();
-        let line = now.lines().zip(agreed.lines()).position(|(new, old)| new != old);
-        let at = line.map_or_else(|| "the end".into(), |line| format!("line {}", line + 1));
-        assert!(
-            now == agreed,
-            "help texts differ from tests/help.txt, first at {at}; to accept them: {ACCEPT}"
-        );
+        for (name, help) in &now {
+            let agreed = std::fs::read_to_string(format!("{AGREED}/{name}")).unwrap_or_default();
+            let line = help.lines().zip(agreed.lines()).position(|(new, old)| new != old);
+            let at = line.map_or_else(|| "the end".into(), |line| format!("line {}", line + 1));
+            assert!(
+                *help == agreed,
+                "help differs from tests/help/{name}, first at {at}; to accept it: {ACCEPT}"
+            );
+        }
+        let files = std::fs::read_dir(AGREED).unwrap().count();
+        assert_eq!(files, now.len(), "a file of tests/help belongs to no command; {ACCEPT}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ enum How {
 }
 
 /// By the words that a command begins with.
-const OTHERWISE: [(&str, How); 2] = [
+const OTHERWISE: [(&str, How); 3] = [
+    ("run", How::StaysUp(" ready ")),
     ("dev --agents 10", How::StaysUp("Ctrl-C ends it")),
     ("sim", How::NotHere("the tests of the simulator run it; a million nodes take minutes")),
 ];
@@ -125,7 +127,12 @@ fn run_document(name: &str, document: &str) {
         std::os::unix::fs::symlink(target, folder.0.join(inside)).unwrap();
     }
     let mut up = Up::default();
+    // Two ports that nobody has now stand for those of the text.
+    let sockets = [0, 1].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let [first, second] = sockets.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+    drop(sockets);
     for words in commands(document) {
+        let words = words.replace("127.0.0.1:9000", &first).replace("127.0.0.1:9001", &second);
         match otherwise(&words) {
             Some(How::NotHere(reason)) => assert!(!reason.is_empty()),
             Some(How::StaysUp(says)) => up.start(&words, &folder, says),
@@ -143,6 +150,8 @@ fn documents() -> Vec<(String, String)> {
     let mut paths = vec![repository().join("README.md")];
     let docs = std::fs::read_dir(repository().join("docs")).unwrap();
     paths.extend(docs.map(|entry| entry.unwrap().path()));
+    // Its examples continue those of README.md; tests/docs.rs runs both and compares the output.
+    paths.retain(|path| !path.ends_with("CLI.md"));
     paths.retain(|path| path.extension().is_some_and(|end| end == "md"));
     paths.sort();
     let read = |path: &std::path::PathBuf| {

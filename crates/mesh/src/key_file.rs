@@ -1,5 +1,9 @@
 //! The file that holds a node's identity: one line of base32 under a comment. Whoever reads it is
 //! the node, so it is created for its owner only and refused when others may read it.
+//!
+//! A key that was just made has never written, so nothing is to be taken back from peers before its
+//! first write, and the first node of a mesh has nobody to ask. That is said by a file beside it,
+//! `node.key.unused`, which the first start takes away as soon as its own state is on disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -13,6 +17,11 @@ pub const KEY_FILE: &str = "node.key";
 /// A key file is far smaller.
 const MAX_BYTES: u64 = 4_096;
 const SECRET_BYTES: usize = 32;
+/// Behind the name of a key file: this key has never been used.
+const UNUSED: &str = ".unused";
+const UNUSED_TEXT: &[u8] =
+    b"# The key beside this file has not been used yet. The node that starts with it removes\n\
+    # this file. Do not bring it back with a backup: the node would not ask for its records.\n";
 
 /// Where a key came from.
 #[derive(Debug)]
@@ -113,6 +122,32 @@ pub fn load(path: &Path) -> Result<Keypair, KeyFileError> {
     keypair.ok_or_else(|| KeyFileError::Malformed { path: path.into() })
 }
 
+/// Whether the key at `path` was made by [`load_or_create`] and never used since.
+#[must_use]
+pub fn is_unused(path: &Path) -> bool {
+    beside(path, UNUSED).exists()
+}
+
+/// From now on the key at `path` counts as used, also after a crash. If that cannot be written
+/// down, which a read-only folder prevents, the mark stays.
+///
+/// # Errors
+/// What the system said.
+pub(crate) fn mark_used(path: &Path) -> io::Result<()> {
+    fs::remove_file(beside(path, UNUSED)).and_then(|()| sync_folder(path))
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 fn parse(text: &[u8]) -> Option<Keypair> {
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let mut keys = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
@@ -132,9 +167,7 @@ fn parse(text: &[u8]) -> Option<Keypair> {
 
 /// Written aside, synced, then linked under its name, which fails if the name exists by now.
 fn create(path: &Path, keypair: &Keypair, secret: &[u8; SECRET_BYTES]) -> io::Result<()> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".{}.new", std::process::id()));
-    let aside = PathBuf::from(aside);
+    let aside = beside(path, &format!(".{}.new", std::process::id()));
     let node = keypair.node_id();
     let mut key = BASE32_NOPAD.encode(secret).to_ascii_lowercase().into_bytes();
     let head =
@@ -151,8 +184,9 @@ fn create(path: &Path, keypair: &Keypair, secret: &[u8; SECRET_BYTES]) -> io::Re
     }
     let _ = fs::remove_file(&aside);
     written?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    // Who comes second in a race has used nothing either; a mark that is missing costs time only.
+    let _ = write_new(&beside(path, UNUSED), UNUSED_TEXT, b"");
+    sync_folder(path)
 }
 
 fn write_new(path: &Path, head: &[u8], key: &[u8]) -> io::Result<()> {
@@ -161,8 +195,10 @@ fn write_new(path: &Path, head: &[u8], key: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    for part in [head, key, b"\n"] {
-        file.write_all(part)?;
+    file.write_all(head)?;
+    if !key.is_empty() {
+        file.write_all(key)?;
+        file.write_all(b"\n")?;
     }
     file.sync_all()
 }
@@ -218,7 +254,20 @@ mod tests {
             panic!("it was made again");
         };
         assert_eq!(loaded.node_id(), created.node_id());
-        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left aside");
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 2, "nothing else is left aside");
+    }
+
+    #[test]
+    fn a_key_is_unused_once() {
+        let folder = folder("unused");
+        assert!(!is_unused(&key(&folder)));
+        load_or_create(&key(&folder)).unwrap();
+        load_or_create(&key(&folder)).unwrap();
+        assert!(is_unused(&key(&folder)), "loading is no use");
+        mark_used(&key(&folder)).unwrap();
+        load_or_create(&key(&folder)).unwrap();
+        assert!(!is_unused(&key(&folder)));
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
     }
 
     #[test]

@@ -16,10 +16,12 @@ pub mod clock;
 pub mod config_file;
 pub mod error;
 pub mod key_file;
+mod link_info;
 mod mesh;
 mod node_task;
 pub mod options;
 pub mod peer_registry;
+mod seeds;
 pub mod storage;
 #[cfg(test)]
 mod test_folder;
@@ -34,9 +36,11 @@ pub use knhk_mesh_core::{
 
 pub use error::{JoinError, ReadError, Stopped, WatchError, WriteError};
 pub use knhk_mesh_core::messages::Receipt;
+pub use link_info::LinkInfo;
 pub use mesh::{Mesh, Status};
 pub use options::{Identity, Options, TransportKind};
 pub use peer_registry::{PeerInfo, PeerRegistry};
+pub use seeds::{SeedNews, Seeds};
 pub use transport::{Profile, Traffic};
 pub use views::{Sibling, Value};
 pub use watch::{Change, Lagged, Watch};

@@ -55,6 +55,9 @@ pub struct Status {
     pub traffic: Traffic,
     /// Where it listens.
     pub local_addr: SocketAddr,
+    /// Milliseconds by which its clock is ahead of the median of its linked peers' clocks, the way
+    /// of their messages included; `None` while no peer has said what its clock shows.
+    pub clock_skew_ms: Option<i64>,
 }
 
 impl Mesh {
@@ -86,7 +89,7 @@ impl Mesh {
         let mesh = options.config.genesis.mesh_id();
         let (answer, answers) = mpsc::channel(ANSWERS);
         let opened = open(options.identity, options.data_dir, mesh, answer).await?;
-        let keypair = Arc::new(opened.keypair);
+        let keypair = Arc::new(opened.key.keypair);
         let mut config = options.config;
         let settings = Settings {
             admission: config.admission.clone(),
@@ -101,9 +104,18 @@ impl Mesh {
         };
         let (event, events) = mpsc::channel(transport::EVENT_CAPACITY);
         let transport = match options.transport {
-            TransportKind::Quic => Transport::quic(settings, event)?,
-            TransportKind::Tcp => Transport::tcp(settings, event)?,
-            TransportKind::Memory(hub) => Transport::memory(settings, event, hub)?,
+            TransportKind::Quic => Transport::quic(settings, event),
+            TransportKind::Tcp => Transport::tcp(settings, event),
+            TransportKind::Memory(hub) => Transport::memory(settings, event, hub),
+        };
+        let transport = match transport {
+            Ok(transport) => transport,
+            Err(error) => {
+                // The caller may try another address with the same folder: it has to be free.
+                let store = opened.store;
+                let _ = tokio::task::spawn_blocking(move || store.close()).await;
+                return Err(error.into());
+            }
         };
         let local_addr = transport.local_addr();
         if config.addresses.is_empty() {
@@ -113,7 +125,7 @@ impl Mesh {
         let restored = Restored {
             incarnation: opened.found.incarnation,
             records: opened.found.records,
-            new_key: opened.new_key,
+            new_key: opened.key.made || opened.key.unused.is_some(),
         };
         let clock = Clock::start(options.clock);
         let seed = mix(random ^ 1);
@@ -129,6 +141,7 @@ impl Mesh {
             events,
             commands: mailbox,
             answers,
+            unused_key: opened.key.unused,
         };
         tokio::spawn(task.run());
         let inner = Inner { commands, node: node_id, mesh, local_addr, random: mix(random ^ 3) };
@@ -183,6 +196,7 @@ impl Mesh {
             node: asked.node.status(asked.now),
             traffic: asked.effects.links.traffic(),
             local_addr,
+            clock_skew_ms: asked.effects.links.clock_skew_ms(),
         })
         .await
     }
@@ -258,10 +272,17 @@ impl std::fmt::Debug for Mesh {
 
 /// What a node finds of itself when it starts.
 struct Opened {
-    keypair: Keypair,
-    new_key: bool,
+    key: Key,
     store: Store,
     found: Found,
+}
+
+struct Key {
+    keypair: Keypair,
+    /// It was made in this start.
+    made: bool,
+    /// Its file, if nobody has used it yet.
+    unused: Option<PathBuf>,
 }
 
 async fn open(
@@ -270,16 +291,16 @@ async fn open(
     mesh: MeshId,
     answers: mpsc::Sender<Answer>,
 ) -> Result<Opened, JoinError> {
-    let Some(folder) = data_dir else {
-        let (keypair, new_key) = keypair(identity, None)?;
-        return Ok(Opened { keypair, new_key, store: Store::Memory, found: Found::default() });
-    };
     let opening = move || -> Result<Opened, JoinError> {
+        let Some(folder) = data_dir else {
+            let key = read_key(identity, None)?;
+            return Ok(Opened { key, store: Store::Memory, found: Found::default() });
+        };
         crate::storage::create_folder(&folder)
             .map_err(|reason| StoreError::Unusable { path: folder.clone(), reason })?;
-        let (keypair, new_key) = keypair(identity, Some(&folder))?;
-        let (store, found) = Store::open(&folder, keypair.node_id(), mesh, answers)?;
-        Ok(Opened { keypair, new_key, store, found })
+        let key = read_key(identity, Some(&folder))?;
+        let (store, found) = Store::open(&folder, key.keypair.node_id(), mesh, answers)?;
+        Ok(Opened { key, store, found })
     };
     // The disk may be slow; not on a worker of the runtime.
     match tokio::task::spawn_blocking(opening).await {
@@ -288,19 +309,29 @@ async fn open(
     }
 }
 
-/// The key, and whether it was made in this start.
-fn keypair(identity: Identity, folder: Option<&Path>) -> Result<(Keypair, bool), JoinError> {
+fn read_key(identity: Identity, folder: Option<&Path>) -> Result<Key, JoinError> {
     Ok(match (identity, folder) {
-        (Identity::New(keypair), _) => (keypair, true),
-        (Identity::Existing(keypair), _) => (keypair, false),
-        (Identity::Auto, Some(folder)) => match key_file::load_or_create(&folder.join(KEY_FILE))? {
-            Loaded::Created(keypair) => (keypair, true),
-            Loaded::Loaded(keypair) => (keypair, false),
-        },
+        (Identity::New(keypair), _) => Key { keypair, made: true, unused: None },
+        (Identity::Existing(keypair), _) => Key { keypair, made: false, unused: None },
+        (Identity::File(path), _) => {
+            let keypair = key_file::load(&path)?;
+            Key {
+                keypair,
+                made: false,
+                unused: Some(path).filter(|path| key_file::is_unused(path)),
+            }
+        }
+        (Identity::Auto, Some(folder)) => {
+            let path = folder.join(KEY_FILE);
+            let loaded = key_file::load_or_create(&path)?;
+            let made = matches!(loaded, Loaded::Created(_));
+            let unused = Some(path).filter(|path| key_file::is_unused(path));
+            Key { keypair: loaded.into_keypair(), made, unused }
+        }
         (Identity::Auto, None) => {
             let mut secret = [0; 32];
             getrandom::fill(&mut secret).map_err(|e| JoinError::Randomness(e.to_string()))?;
-            (Keypair::from_secret(&secret), true)
+            Key { keypair: Keypair::from_secret(&secret), made: true, unused: None }
         }
     })
 }

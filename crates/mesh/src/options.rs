@@ -43,6 +43,9 @@ pub enum Identity {
     /// folder.
     #[default]
     Auto,
+    /// The key of this file, which has to be there. If [`key_file`](crate::key_file) made it and it
+    /// was never used, it is as [`Identity::New`], else as [`Identity::Existing`].
+    File(PathBuf),
     /// A key made just now, which has never written: nothing is asked back from peers.
     New(Keypair),
     /// A key that may have written before. Without its data folder the node takes its own records

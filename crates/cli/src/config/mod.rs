@@ -14,7 +14,7 @@ mod schema;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use knhk_mesh::config_file::{self, Effective};
+use knhk_mesh::config_file::{self, Effective, FlagValue};
 
 use crate::failure::Failure;
 use crate::stdout;
@@ -77,11 +77,21 @@ pub(crate) fn run(config: &Config, json: bool) -> Result<(), Failure> {
 /// # Errors
 /// Every error of it, as a failure with exit code 78.
 pub(crate) fn load(file: Option<&Path>, flags: &NodeFlags) -> Result<Effective, Failure> {
+    load_with(file, flags, None)
+}
+
+/// Like [`load`], with more flags.
+pub(crate) fn load_with(
+    file: Option<&Path>,
+    flags: &NodeFlags,
+    more: impl IntoIterator<Item = FlagValue>,
+) -> Result<Effective, Failure> {
     // Names and values that are no text cannot be ours; the library says what it expects instead.
     let environment = std::env::vars_os().map(|(name, value)| {
         (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     });
     let named = std::env::var_os(FILE_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
     let file = file.or(named.as_deref());
-    config_file::load(file, &flags.values(), environment).map_err(|refused| refused.into())
+    let flags: Vec<FlagValue> = flags.values().into_iter().chain(more).collect();
+    config_file::load(file, &flags, environment).map_err(|refused| refused.into())
 }

@@ -1,18 +1,23 @@
 //! `knhk-mesh dev`: a swarm of real nodes in one process, and what it measures.
 
 mod measure;
+mod plan;
 mod report;
 mod swarm;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use knhk_mesh::rng::Rng;
 use tokio::time::Instant;
 
 use crate::args::{Dev, Output};
+use crate::control::place::{self, NoSocket, Socket};
+use crate::control::server::Serving;
 use crate::failure::Failure;
 use crate::{process, stdout};
 use measure::Meter;
+use plan::Plan;
 use report::{Report, progress, progress_done, round, summarise};
 use swarm::Swarm;
 
@@ -28,8 +33,9 @@ const RESERVE: Duration = Duration::from_millis(300);
 pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let started = Instant::now();
     let seed = args.seed.unwrap_or_else(clock_seed);
-    header(&args, seed)?;
-    let needed = u64::from(args.agents) * if args.data_dir.is_some() { 4 } else { 2 } + 64;
+    let plan = Arc::new(Plan::new(&args)?);
+    header(&args, &plan, seed)?;
+    let needed = plan.agents as u64 * if args.data_dir.is_some() { 4 } else { 2 } + 64;
     process::allow_open_files(needed).map_err(|limit| {
         let message = format!("{needed} open files are needed, {limit} are allowed");
         Failure::new("open_files", &message, &format!("run `ulimit -n {needed}` first"))
@@ -38,7 +44,7 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let deadline = time.map_or_else(far_away, |time| started + time);
     let mut stop = None;
     let result = tokio::select! {
-        result = session(&args, seed, started, deadline, &mut stop) => result,
+        result = session(&args, &plan, seed, started, deadline, &mut stop) => result,
         _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
         () = stdout::reader_gone() => Ok(()),
     };
@@ -58,6 +64,7 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
 /// A run up to its result. The swarm is left in `kept`, so that it is stopped whatever happened.
 async fn session(
     args: &Dev,
+    plan: &Arc<Plan>,
     seed: u64,
     started: Instant,
     deadline: Instant,
@@ -67,9 +74,9 @@ async fn session(
     let too_late = |what: &str| {
         Failure::new("time", &format!("time is over: {what}"), "give it more with --for")
     };
-    let start = Swarm::start(args, &mut rng, progress);
+    let start = Swarm::start(plan, &mut rng, progress);
     let swarm = tokio::time::timeout_at(deadline - RESERVE, start).await;
-    let swarm = kept.insert(swarm.map_err(|_| too_late("not all nodes started"))??);
+    let swarm: &mut Swarm = kept.insert(swarm.map_err(|_| too_late("not all nodes started"))??);
     let joined = tokio::time::timeout_at(deadline - RESERVE, swarm.joined(progress)).await;
     match joined {
         Ok(result) => result?,
@@ -77,15 +84,16 @@ async fn session(
     }
     let setup = started.elapsed();
     progress_done();
+    let control = serve(args, swarm)?;
     let updates = args.updates.unwrap_or(1);
     if args.updates.is_none() && args.output == Output::Text {
         table(swarm, setup).await?;
     }
-    let report = measured(args, swarm, &mut rng, setup, updates, deadline - RESERVE).await?;
+    let report = measured(plan, swarm, &mut rng, setup, updates, deadline - RESERVE).await?;
     match args.output {
         Output::Json => stdout::print_line(&report.json())?,
         Output::Text if args.updates.is_some() => stdout::print_line(&report.text())?,
-        Output::Text => first_update(&report)?,
+        Output::Text => first_update(&report, &control, swarm.nodes.len())?,
     }
     if !report.converged {
         let message = report.missing(updates);
@@ -99,7 +107,7 @@ async fn session(
 
 /// Makes the updates and puts together what they took.
 async fn measured(
-    args: &Dev,
+    plan: &Plan,
     swarm: &Swarm,
     rng: &mut Rng,
     setup: Duration,
@@ -126,16 +134,15 @@ async fn measured(
         tokio::time::sleep(Duration::from_millis(20)).await;
         agree = swarm.agree().await?;
     }
-    let interval = Duration::from_millis(args.interval_ms);
-    let (convergence_ms, rounds) = summarise(&mut times, interval);
+    let (convergence_ms, rounds) = summarise(&mut times, plan.interval);
     let agents = swarm.nodes.len() as f64;
     let per = |amount: f64, of: f64| (of > 0.0).then(|| round(amount / of));
     let cpu = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before));
     Ok(Report {
         agents: swarm.nodes.len(),
-        transport: args.transport.name(),
-        interval_ms: args.interval_ms,
-        fanout: args.fanout.into(),
+        transport: plan.wire.name(),
+        interval_ms: plan.interval.as_millis() as u64,
+        fanout: plan.fanout,
         setup_ms: setup.as_millis() as u64,
         updates: made,
         lost,
@@ -149,12 +156,12 @@ async fn measured(
     })
 }
 
-fn header(args: &Dev, seed: u64) -> Result<(), Failure> {
+fn header(args: &Dev, plan: &Plan, seed: u64) -> Result<(), Failure> {
     if args.output == Output::Json {
         return Ok(());
     }
-    let (agents, transport) = (args.agents, args.transport.name());
-    let (fanout, interval) = (args.fanout, args.interval_ms);
+    let (agents, transport) = (plan.agents, plan.wire.name());
+    let (fanout, interval) = (plan.fanout, plan.interval.as_millis());
     stdout::print_line(&format!(
         "knhk-mesh {}: starting {agents} node{} over {transport}, fanout {fanout}, rounds of \
          {interval} ms, seed {seed}",
@@ -172,18 +179,60 @@ async fn table(swarm: &Swarm, setup: Duration) -> Result<(), Failure> {
     stdout::print_line(&format!("all joined after {:.2} s", setup.as_secs_f64()))
 }
 
-const TRY_NEXT: &str = "
-Try next:
-  knhk-mesh dev --agents 100 --updates 50 --for 60s
+/// How commands reach the nodes of this run.
+enum Control {
+    /// It measures and ends: nobody asked for a socket.
+    None,
+    /// What a command has to add, if anything.
+    Open(String),
+    /// Another node has the usual place; the text says so.
+    Unavailable(String),
+}
+
+/// Opens the control socket: always where one is named, else if the swarm stays up.
+fn serve(args: &Dev, swarm: &mut Swarm) -> Result<Control, Failure> {
+    let place = place::locate(args.control_socket.as_deref(), args.data_dir.as_deref());
+    if args.updates.is_some() && args.control_socket.is_none() {
+        return Ok(Control::None);
+    }
+    let socket = match Socket::open(&place) {
+        Ok(socket) => socket,
+        Err(why) if place.named => return Err(why.into()),
+        Err(NoSocket::InUse(path)) => {
+            return Ok(Control::Unavailable(format!(
+                "{} is in use by another node",
+                path.display()
+            )));
+        }
+        Err(NoSocket::Unusable(message, _)) => return Ok(Control::Unavailable(message)),
+    };
+    let flag = format!(" --control-socket {}", socket.path().display());
+    let serving = Serving::start(socket, swarm.nodes.clone())
+        .map_err(|e| Failure::new("control_socket", &e, "check the limits of descriptors"))?;
+    swarm.control = Some(serving);
+    Ok(Control::Open(if place.named { flag } else { String::new() }))
+}
+
+const TRY_NEXT: &str = "  knhk-mesh dev --agents 100 --updates 50 --for 60s
   knhk-mesh dev --agents 10 --data-dir ./swarm     (keys and records survive a restart)
   cargo run -p knhk-mesh --example hello           (the library)
 
 Ctrl-C ends it.";
 
-fn first_update(report: &Report) -> Result<(), Failure> {
+fn first_update(report: &Report, control: &Control, nodes: usize) -> Result<(), Failure> {
     let took = report.convergence_ms.max.map_or("-".into(), |ms| format!("{ms:.2} ms"));
-    stdout::print_line(&format!("a first update was at every node after {took}"))?;
-    stdout::print_line(&TRY_NEXT)
+    let mut out = format!("a first update was at every node after {took}\n");
+    if let Control::Unavailable(why) = control {
+        out.push_str(&format!("no commands: {why}; --control-socket PATH opens another\n"));
+    }
+    out.push_str("\nTry next:\n");
+    if let Control::Open(flag) = control {
+        let last = nodes.min(4) - 1;
+        out.push_str(&format!("  knhk-mesh set greeting hello{flag}\n"));
+        out.push_str(&format!("  knhk-mesh get greeting --agent {last}{flag}\n"));
+        out.push_str(&format!("  knhk-mesh status{flag}\n"));
+    }
+    stdout::print_line(&format!("{out}{TRY_NEXT}"))
 }
 
 /// Stays up and shows what the first node sees.

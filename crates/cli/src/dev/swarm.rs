@@ -2,40 +2,39 @@
 //! stopped together. They meet over their transport only.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use knhk_mesh::config::Config;
+use knhk_mesh::Mesh;
 use knhk_mesh::digest::Root;
 use knhk_mesh::rng::Rng;
-use knhk_mesh::transport::memory::MemoryHub;
-use knhk_mesh::{JoinError, Mesh, Options, Profile, TransportKind};
 use tokio::task::JoinSet;
 
-use crate::args::{Dev, Wire};
+use super::plan::Plan;
+use crate::control::server::Serving;
 use crate::failure::Failure;
 
 /// Nodes that start at a time: the dials to those of the waves before need room at their end.
 const WAVE: usize = 128;
 /// Earlier nodes that a node is told about.
 const SEEDS: usize = 3;
-/// More nodes than this use little memory for each connection.
-const LEAN_ABOVE: usize = 64;
 /// Pause between two looks at a node that has not joined yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 pub(crate) struct Swarm {
     pub(crate) nodes: Vec<Mesh>,
+    /// Where commands reach the nodes.
+    pub(crate) control: Option<Serving>,
 }
 
 impl Swarm {
     /// Starts all nodes. `progress` is told how many there are.
     pub(crate) async fn start(
-        args: &Dev,
+        plan: &Arc<Plan>,
         rng: &mut Rng,
         progress: impl Fn(&str),
     ) -> Result<Self, Failure> {
-        let wanted = usize::from(args.agents);
-        let hub = MemoryHub::new();
+        let wanted = plan.agents;
         let mut nodes: Vec<Mesh> = Vec::with_capacity(wanted);
         while nodes.len() < wanted {
             let wave = (4 * nodes.len()).clamp(1, WAVE).min(wanted - nodes.len());
@@ -44,15 +43,18 @@ impl Swarm {
             for i in 0..wave {
                 let mut seeds = Vec::with_capacity(SEEDS);
                 rng.sample(&known, SEEDS, &mut seeds);
-                let options = options(args, nodes.len() + i, seeds, &hub, rng.next_u64());
-                starting.spawn(Mesh::join(options));
+                let (plan, i, random) = (Arc::clone(plan), nodes.len() + i, rng.next_u64());
+                starting.spawn(async move { (i, plan.start(i, seeds, random).await) });
             }
-            for joined in starting.join_all().await {
-                nodes.push(joined.map_err(|e| not_started(&e))?);
+            let mut started = starting.join_all().await;
+            // Agent 3 is the node of the folder node-003, whoever was ready first.
+            started.sort_unstable_by_key(|(i, _)| *i);
+            for (_, joined) in started {
+                nodes.push(joined?);
             }
             progress(&format!("{} of {wanted} nodes started", nodes.len()));
         }
-        Ok(Swarm { nodes })
+        Ok(Swarm { nodes, control: None })
     }
 
     /// Waits until every node has all the others in its directory and all hold the same records.
@@ -95,6 +97,7 @@ impl Swarm {
 
     /// Stops all nodes at the same time.
     pub(crate) async fn stop(self) {
+        drop(self.control);
         let mut stopping = JoinSet::new();
         for node in self.nodes {
             stopping.spawn(async move { node.close().await });
@@ -109,38 +112,4 @@ pub(crate) async fn status(node: &Mesh) -> Result<knhk_mesh::Status, Failure> {
 
 pub(crate) fn stopped(error: &dyn std::fmt::Display) -> Failure {
     Failure::new("node_stopped", error, "this is a defect: please report it with the command")
-}
-
-fn not_started(error: &JoinError) -> Failure {
-    let help = match error {
-        JoinError::Config(_) => "`knhk-mesh dev --help` says which option sets it",
-        JoinError::Key(_) | JoinError::Store(_) => "check --data-dir, or choose another folder",
-        _ => "use fewer nodes, or free what they need",
-    };
-    Failure::new("start", error, help)
-}
-
-fn options(args: &Dev, i: usize, seeds: Vec<SocketAddr>, hub: &MemoryHub, random: u64) -> Options {
-    let mut config = Config {
-        fanout: args.fanout.into(),
-        interval: Duration::from_millis(args.interval_ms),
-        ..Config::default()
-    };
-    // Every node is an author: beyond the default limit some would never be let in.
-    let limits = &mut config.genesis.limits;
-    limits.max_authors = limits.max_authors.max(args.agents.into());
-    let lean = usize::from(args.agents) > LEAN_ABOVE;
-    Options {
-        config,
-        transport: match args.transport {
-            Wire::Quic => TransportKind::Quic,
-            Wire::Tcp => TransportKind::Tcp,
-            Wire::Memory => TransportKind::Memory(hub.clone()),
-        },
-        seeds,
-        data_dir: args.data_dir.as_ref().map(|dir| dir.join(format!("node-{i:03}"))),
-        profile: if lean { Profile::Lean } else { Profile::Normal },
-        random_seed: Some(random),
-        ..Options::default()
-    }
 }

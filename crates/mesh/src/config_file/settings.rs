@@ -111,7 +111,10 @@ impl Effective {
     /// [`KeyFileError`] if `node.identity` names a file that holds no usable key.
     pub fn options(&self) -> Result<Options, KeyFileError> {
         let identity = match &self.node.identity {
-            Some(path) => Identity::Existing(key_file::load(path)?),
+            Some(path) => {
+                key_file::load(path)?;
+                Identity::File(path.clone())
+            }
             None => Identity::Auto,
         };
         let defaults = Options::default();

@@ -18,19 +18,24 @@ use crate::transport::{DialError, Link, Target, Transport};
 
 /// Members whose pauses are remembered at most.
 const MAX_MEMBERS: usize = 1_024;
+/// Seeds that are dialled at most.
+pub(crate) const MAX_SEEDS: usize = 64;
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Dialler {
     seeds: Vec<Seed>,
     members: HashMap<NodeId, Member>,
     random: u64,
 }
 
+#[cfg_attr(test, derive(Clone))]
 struct Seed {
     addr: SocketAddr,
     backoff: Backoff,
     state: State,
 }
 
+#[cfg_attr(test, derive(Clone))]
 struct Member {
     addresses: Vec<SocketAddr>,
     next: usize,
@@ -52,15 +57,23 @@ enum State {
 impl Dialler {
     /// Dials every seed at once.
     pub(crate) fn new(seeds: &[SocketAddr], random: u64, now: Instant) -> Self {
-        let seed = |(i, addr): (usize, &SocketAddr)| Seed {
-            addr: *addr,
-            backoff: Backoff::new(random ^ i as u64),
-            state: State::Due(now),
-        };
-        Dialler {
-            seeds: seeds.iter().enumerate().map(seed).collect(),
-            members: HashMap::new(),
-            random,
+        let mut dialler = Dialler { seeds: Vec::new(), members: HashMap::new(), random };
+        dialler.set_seeds(seeds, now);
+        dialler
+    }
+
+    /// Replaces the seeds. One that was there keeps its pause, a new one is dialled at once.
+    pub(crate) fn set_seeds(&mut self, seeds: &[SocketAddr], now: Instant) {
+        self.seeds.retain(|seed| seeds.contains(&seed.addr));
+        for &addr in seeds {
+            if self.seeds.len() == MAX_SEEDS {
+                return;
+            }
+            if self.seeds.iter().all(|seed| seed.addr != addr) {
+                self.random = self.random.wrapping_add(1);
+                let backoff = Backoff::new(self.random);
+                self.seeds.push(Seed { addr, backoff, state: State::Due(now) });
+            }
         }
     }
 
@@ -127,13 +140,21 @@ impl Dialler {
     }
 
     /// A dial failed. `Some` if it was the last address of a member that the node asked for.
+    ///
+    /// A peer may say that it is linked with this node already: that is the link of the process
+    /// before this one, if this one has none (`linked`). The peer lets go of it after some seconds.
     pub(crate) fn failed(
         &mut self,
         target: Target,
         why: &DialError,
+        linked: bool,
         now: Instant,
     ) -> Option<NodeId> {
-        let reached = matches!(why, DialError::AlreadyLinked | DialError::Myself);
+        let reached = match why {
+            DialError::Myself => true,
+            DialError::AlreadyLinked => linked,
+            _ => false,
+        };
         let Some(node) = target.node else {
             let seed = self.seeds.iter_mut().find(|seed| seed.addr == target.addr)?;
             if reached {
@@ -196,5 +217,36 @@ impl Member {
 
     fn rest(&mut self, now: Instant) {
         self.state = State::Resting(now + self.backoff.next_pause());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_seeds_are_due_at_once_and_known_ones_keep_their_pause() {
+        let now = Instant::now();
+        let mut dialler = Dialler::new(&[addr(1), addr(2)], 7, now);
+        let target = Target { node: None, addr: addr(1) };
+        dialler.failed(target, &DialError::TimedOut, false, now);
+        let pause = dialler.seeds[0].state;
+        assert!(matches!(pause, State::Due(at) if at > now));
+        let refused = |dialler: &mut Dialler, linked| {
+            dialler.failed(target, &DialError::AlreadyLinked, linked, now);
+            matches!(dialler.seeds[0].state, State::Due(_))
+        };
+        assert!(!refused(&mut dialler.clone(), true), "the seed is reached");
+        assert!(refused(&mut dialler.clone(), false), "the peer means an earlier process");
+        dialler.set_seeds(&[addr(1), addr(3), addr(3)], now);
+        assert_eq!(dialler.seeds.len(), 2, "one is gone, one came once");
+        assert!(dialler.seeds[0].state == pause && dialler.next_due() == Some(now));
+        let many: Vec<_> = (1..=1_000).map(addr).collect();
+        dialler.set_seeds(&many, now);
+        assert_eq!(dialler.seeds.len(), MAX_SEEDS);
     }
 }

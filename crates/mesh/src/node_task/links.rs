@@ -8,6 +8,7 @@ use bytes::Bytes;
 use knhk_mesh_core::identity::{NodeId, PeerIx};
 use knhk_mesh_core::messages::{Close, Lane};
 
+use crate::link_info::LinkInfo;
 use crate::transport::{Link, LinkId, SendError, Traffic};
 
 #[derive(Default)]
@@ -19,11 +20,19 @@ pub(crate) struct Links {
     arriving: Option<Link>,
     /// What links carried that have ended.
     ended: Traffic,
+    /// By [`PeerIx::index`]: how far the peer's clock was ahead of ours when it last said.
+    ahead_ms: Vec<Option<(PeerIx, i64)>>,
 }
 
 impl Links {
     pub(crate) fn is_empty(&self) -> bool {
         self.by_link.is_empty()
+    }
+
+    /// Whether a link stands with `node`; with anybody if it is not known who that is.
+    pub(crate) fn stands(&self, node: Option<&NodeId>) -> bool {
+        let mut held = self.by_peer.iter().flatten();
+        held.any(|(_, link)| node.is_none_or(|node| link.node() == *node))
     }
 
     pub(crate) fn peer(&self, link: LinkId) -> Option<PeerIx> {
@@ -111,6 +120,39 @@ impl Links {
         let mut all = self.ended;
         self.by_peer.iter().flatten().for_each(|(_, link)| all += link.traffic());
         all
+    }
+
+    /// Every link, for people.
+    pub(crate) fn describe(&self) -> Vec<LinkInfo> {
+        let describe = |(_, link): &(PeerIx, Link)| LinkInfo {
+            node: link.node(),
+            address: link.addr(),
+            dialled: link.dialled(),
+            rtt: link.rtt(),
+            traffic: link.traffic(),
+        };
+        self.by_peer.iter().flatten().map(describe).collect()
+    }
+
+    /// A peer said what its clock shows; `ahead_ms` of ours.
+    pub(crate) fn heard_clock(&mut self, peer: PeerIx, ahead_ms: i64) {
+        if self.get(peer).is_none() {
+            return;
+        }
+        if self.ahead_ms.len() <= peer.index() {
+            self.ahead_ms.resize(peer.index() + 1, None);
+        }
+        self.ahead_ms[peer.index()] = Some((peer, ahead_ms));
+    }
+
+    /// How far this node's clock is ahead of the median of its linked peers; `None` if none of them
+    /// has said. A liar moves it only together with half of the links.
+    pub(crate) fn clock_skew_ms(&self) -> Option<i64> {
+        let said = self.ahead_ms.iter().flatten();
+        let linked = said.filter(|(peer, _)| self.get(*peer).is_some());
+        let mut ahead: Vec<i64> = linked.map(|(_, ahead)| *ahead).collect();
+        ahead.sort_unstable();
+        ahead.get(ahead.len() / 2).map(|median| median.saturating_neg())
     }
 
     /// The linked peers with their round-trip times, where the transport measures them.

@@ -18,6 +18,7 @@ mod links;
 
 use std::mem::take;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,11 +32,12 @@ use knhk_mesh_core::time::Now;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-pub(crate) use dialler::Dialler;
+pub(crate) use dialler::{Dialler, MAX_SEEDS};
 pub(crate) use effects::Effects;
 
 use crate::clock::Clock;
 use crate::error::WriteError;
+use crate::key_file;
 use crate::peer_registry::Model;
 use crate::storage::Answer;
 use crate::transport::{Event, Transport};
@@ -100,6 +102,8 @@ pub(crate) struct NodeTask {
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) answers: mpsc::Receiver<Answer>,
+    /// The file of a key that counts as used once the node's own state is on disk.
+    pub(crate) unused_key: Option<PathBuf>,
 }
 
 /// Why the loop ended.
@@ -225,7 +229,9 @@ impl NodeTask {
                 }
             }
             Event::DialFailed { target, why } => {
-                if let Some(node) = self.effects.dialler.failed(target, &why, Instant::now()) {
+                let linked = self.effects.links.stands(target.node.as_ref());
+                let now = Instant::now();
+                if let Some(node) = self.effects.dialler.failed(target, &why, linked, now) {
                     self.input(Input::DialFailed(node));
                 }
             }
@@ -236,7 +242,13 @@ impl NodeTask {
     fn message(&mut self, via: PeerIx, lane: Lane, bytes: &Bytes) {
         if Tag::of(bytes).is_none() {
             match Message::decode(bytes) {
-                Ok(message) => self.input(Input::Control(via, &message)),
+                Ok(message) => {
+                    if let Message::Digest(digest) = &message {
+                        let ahead = digest.wall.0.wrapping_sub(self.clock.now().wall.0);
+                        self.effects.links.heard_clock(via, ahead.cast_signed());
+                    }
+                    self.input(Input::Control(via, &message));
+                }
                 Err(why) => self.input(Input::Refused(via, why)),
             }
             return;
@@ -276,7 +288,20 @@ impl NodeTask {
 
     fn stored(&mut self, (id, result): Answer) {
         self.effects.answered();
+        self.use_key(&result);
         self.input(Input::Persisted(id, result));
+    }
+
+    /// Before the node hears that its first batch is stored, which is its incarnation, and sends
+    /// what waited for it. A crash in between leaves a used folder, which says the same.
+    fn use_key<E>(&mut self, stored: &Result<(), E>) {
+        if stored.is_ok()
+            && let Some(file) = self.unused_key.take()
+        {
+            // Once in the life of a key, so that waiting for the disk here harms nobody. A folder
+            // that cannot be written keeps its mark, as its documentation says.
+            let _ = key_file::mark_used(&file);
+        }
     }
 
     /// Every input of the node goes through here, so that what it caused is settled before the
@@ -284,6 +309,7 @@ impl NodeTask {
     fn input(&mut self, input: Input<'_>) {
         self.node.handle(self.clock.now(), input, &mut self.effects);
         while let Some((id, result)) = self.effects.stored.pop_front() {
+            self.use_key(&result);
             self.node.handle(self.clock.now(), Input::Persisted(id, result), &mut self.effects);
         }
         // One answer for each full lane; what that causes to be sent is not answered again.

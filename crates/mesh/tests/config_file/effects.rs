@@ -212,7 +212,7 @@ fn the_key_of_the_node_is_the_one_of_its_file() {
     let file = format!("node:\n  identity: {}\n", path.display());
     assert!(right(&file).options().is_err(), "a key that is not there is not made up");
     knhk_mesh::key_file::load_or_create(&path).unwrap();
-    assert!(matches!(right(&file).options().unwrap().identity, knhk_mesh::Identity::Existing(_)));
+    assert!(matches!(right(&file).options().unwrap().identity, knhk_mesh::Identity::File(_)));
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

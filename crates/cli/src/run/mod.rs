@@ -1,0 +1,300 @@
+//! `knhk-mesh run`: one node as a service, from its configuration to its good-bye.
+//!
+//! ```text
+//!   load ─> check ─> control socket ─> join ─> ready ─┬─ SIGHUP: load, compare, apply
+//!                                                     ├─ seeds, members: log
+//!                                                     └─ SIGTERM, SIGINT: leave (5 s), again: end
+//! ```
+
+mod log;
+mod notify;
+pub(crate) mod start;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use knhk_mesh::config_file::{Effective, FlagValue};
+use knhk_mesh::node::Phase;
+use knhk_mesh::{Mesh, SeedNews, Seeds};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::args::Output;
+use crate::config::{self, NodeFlags};
+use crate::control::place;
+use crate::control::server::Serving;
+use crate::failure::Failure;
+use log::{Field, Form, Log};
+
+/// How long the good-bye may take.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+/// How often members and links are looked at, to tell what changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After a second signal nothing is waited for.
+const INTERRUPTED: u8 = 130;
+
+/// Options of `run`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Run {
+    /// The configuration [default: $KNHK_MESH_CONFIG, else defaults]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// First contacts, separated by commas
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) seeds: Option<String>,
+    /// Socket for commands [default: $KNHK_MESH_CONTROL_SOCKET, else in the data folder]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control_socket: Option<PathBuf>,
+    /// How events are printed on standard error [default: $KNHK_MESH_LOG, else text]
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) log: Option<Form>,
+    /// How to print errors; json is also --log json
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Output>,
+    #[command(flatten)]
+    pub(crate) node: NodeFlags,
+}
+
+impl Run {
+    fn form(&self) -> Option<Form> {
+        self.log.or((self.output == Some(Output::Json)).then_some(Form::Json))
+    }
+}
+
+/// Runs a node until a signal ends it.
+pub(crate) fn run(run: &Run) -> ExitCode {
+    let json = run.output == Some(Output::Json) || run.log == Some(Form::Json);
+    let result = Log::new(run.form()).and_then(|log| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|e| Failure::new("runtime", &e, "check the limits of threads"))?;
+        let result = runtime.block_on(serve(run, log));
+        runtime.shutdown_background();
+        result.map_err(|failure| (failure, json || log.is_json())).or_else(|(failure, json)| {
+            failure.print(json);
+            Ok(ExitCode::from(failure.exit_code))
+        })
+    });
+    result.unwrap_or_else(|failure: Failure| {
+        failure.print(json);
+        ExitCode::from(failure.exit_code)
+    })
+}
+
+async fn serve(run: &Run, log: Log) -> Result<ExitCode, Failure> {
+    let effective = load(run)?;
+    effective.check_runnable().map_err(|why| start::not_runnable(&why))?;
+    let mut signals = Signals::new()?;
+    let place = place::locate(run.control_socket.as_deref(), effective.node.data_dir.as_deref());
+    let socket = place::Socket::open(&place)?;
+    let mesh = tokio::select! {
+        mesh = start::join(&effective) => mesh?,
+        ending = signals.ending() => return Ok(ending.exit_code()),
+    };
+    let serving = Serving::start(socket, vec![mesh.clone()])
+        .map_err(|e| Failure::new("control_socket", &e, "check the limits of descriptors"))?;
+    let ready: [Field<'_>; 5] = [
+        ("node", &mesh.node_id()),
+        ("address", &mesh.local_addr()),
+        ("mesh", &effective.mesh.name),
+        ("mesh_id", &mesh.mesh_id()),
+        ("control_socket", &serving.path().display()),
+    ];
+    log.info("ready", &ready);
+    notify::tell("READY=1");
+    let mut service = Service::new(run, log, mesh, effective);
+    let ending = service.until_ending(&mut signals).await;
+    notify::tell("STOPPING=1");
+    log.info("leaving", &[("signal", &ending.name())]);
+    drop(serving);
+    let left = tokio::select! {
+        () = service.leave() => true,
+        () = tokio::time::sleep(LEAVE_WITHIN) => false,
+        _ = signals.ending() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    if left {
+        log.info("left", &[]);
+    } else {
+        log.warn("left without the last words", &[("waited_s", &LEAVE_WITHIN.as_secs())]);
+    }
+    Ok(ending.exit_code())
+}
+
+fn load(run: &Run) -> Result<Effective, Failure> {
+    let seeds = run.seeds.as_ref().map(|text| FlagValue::new("bootstrap.seeds", "--seeds", text));
+    config::load_with(run.config.as_deref(), &run.node, seeds)
+}
+
+/// Why a node ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ending {
+    Terminated,
+    Interrupted,
+    /// It stopped by itself.
+    Stopped,
+}
+
+impl Ending {
+    fn name(self) -> &'static str {
+        match self {
+            Ending::Terminated => "SIGTERM",
+            Ending::Interrupted => "SIGINT",
+            Ending::Stopped => "none",
+        }
+    }
+
+    fn exit_code(self) -> ExitCode {
+        match self {
+            Ending::Terminated => ExitCode::SUCCESS,
+            Ending::Interrupted => ExitCode::from(INTERRUPTED),
+            Ending::Stopped => ExitCode::FAILURE,
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let take = |kind| {
+            signal(kind).map_err(|e| Failure::new("signals", &e, "this is a defect: report it"))
+        };
+        Ok(Signals {
+            terminate: take(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+            hang_up: take(SignalKind::hangup())?,
+        })
+    }
+
+    async fn ending(&mut self) -> Ending {
+        tokio::select! {
+            _ = self.terminate.recv() => Ending::Terminated,
+            _ = self.interrupt.recv() => Ending::Interrupted,
+        }
+    }
+}
+
+/// A node that runs, and what belongs to it.
+struct Service<'a> {
+    run: &'a Run,
+    log: Log,
+    mesh: Mesh,
+    /// What the node was started with.
+    started: Effective,
+    /// What is in force: reloads change it.
+    current: Effective,
+    seeds: Option<Seeds>,
+    news: mpsc::Receiver<SeedNews>,
+    seen: (usize, usize),
+    phase: Phase,
+}
+
+impl<'a> Service<'a> {
+    fn new(run: &'a Run, log: Log, mesh: Mesh, effective: Effective) -> Self {
+        let (seeds, news) = Seeds::follow(&mesh, start::contacts(&effective));
+        let (started, current) = (effective.clone(), effective);
+        let (seen, phase) = ((1, 0), Phase::Ready);
+        Service { run, log, mesh, started, current, seeds: Some(seeds), news, seen, phase }
+    }
+
+    async fn until_ending(&mut self, signals: &mut Signals) -> Ending {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => return Ending::Terminated,
+                _ = signals.interrupt.recv() => return Ending::Interrupted,
+                _ = signals.hang_up.recv() => self.reload(),
+                Some(news) = self.news.recv() => self.tell(&news),
+                _ = look.tick() => {
+                    if !self.look().await {
+                        return Ending::Stopped;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells who came and went; `false` if the node stopped.
+    async fn look(&mut self) -> bool {
+        let Ok(status) = self.mesh.status().await else { return false };
+        let seen = (status.node.members, status.node.links);
+        if seen != self.seen {
+            self.seen = seen;
+            self.log.info("peers", &[("members", &seen.0), ("links", &seen.1)]);
+        }
+        let before = std::mem::replace(&mut self.phase, status.node.phase);
+        if before != self.phase {
+            match self.phase {
+                Phase::Recovering => {
+                    let why = "the key is not new and the data folder is: own records first";
+                    self.log.warn("writes wait for peers", &[("why", &why)]);
+                }
+                Phase::Convicted => {
+                    let help = "start it with a new key";
+                    self.log.warn("the key signed forks, nobody takes it", &[("help", &help)]);
+                }
+                Phase::Ready if before == Phase::Recovering => {
+                    self.log.info("own records are back", &[]);
+                }
+                Phase::Ready | Phase::Starting | Phase::Left => {}
+            }
+        }
+        true
+    }
+
+    fn tell(&self, news: &SeedNews) {
+        match news {
+            // An address stands for itself.
+            SeedNews::Resolved { contact, .. }
+                if contact.parse::<std::net::SocketAddr>().is_ok() => {}
+            SeedNews::Resolved { contact, addresses } => {
+                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                let addresses = addresses.join(",");
+                self.log.info("seed resolved", &[("seed", contact), ("addresses", &addresses)]);
+            }
+            SeedNews::Failed { contact, reason } => {
+                self.log
+                    .warn("seed not resolved, trying on", &[("seed", contact), ("why", reason)]);
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads the configuration again. One with errors changes nothing.
+    fn reload(&mut self) {
+        notify::tell_reloading();
+        match load(self.run) {
+            Err(refused) => {
+                self.log.warn("reload refused, the old configuration stays", &[("why", &refused)]);
+            }
+            Ok(new) => {
+                let now = self.current.compare(&new).now;
+                let restart = self.started.compare(&new).restart;
+                if now.iter().any(|key| key == "bootstrap.seeds") {
+                    let (seeds, news) = Seeds::follow(&self.mesh, start::contacts(&new));
+                    (self.seeds, self.news) = (Some(seeds), news);
+                }
+                self.current = new;
+                let (now, restart) = (listed(&now), listed(&restart));
+                self.log.info("reloaded", &[("applied", &now), ("needs_restart", &restart)]);
+            }
+        }
+        notify::tell("READY=1");
+    }
+
+    async fn leave(&mut self) {
+        self.seeds = None;
+        self.mesh.leave().await;
+    }
+}
+
+fn listed(keys: &[String]) -> String {
+    if keys.is_empty() { "-".into() } else { keys.join(",") }
+}

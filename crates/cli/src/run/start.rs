@@ -1,0 +1,86 @@
+//! From a configuration to a node that listens.
+
+use knhk_mesh::config_file::{Effective, NotRunnable};
+use knhk_mesh::transport::BindError;
+use knhk_mesh::{JoinError, Mesh, Options};
+
+use crate::failure::Failure;
+
+/// Exit code of a bad configuration.
+const BAD_CONFIGURATION: u8 = 78;
+
+pub(crate) fn not_runnable(why: &NotRunnable) -> Failure {
+    Failure::new("not_runnable", why, why.help()).ending_with(BAD_CONFIGURATION)
+}
+
+/// Joins at the first address that is free.
+pub(crate) async fn join(effective: &Effective) -> Result<Mesh, Failure> {
+    let mut last = None;
+    for bind in effective.bind_candidates() {
+        let options = options(effective)?;
+        match Mesh::join(Options { bind, ..options }).await {
+            Ok(mesh) => return Ok(mesh),
+            Err(error) if is_taken(&error) => last = Some(error),
+            Err(error) => return Err(not_joined(&error)),
+        }
+    }
+    Err(match last {
+        Some(error) => not_joined(&error),
+        None => Failure::new("bind", &"there is no address to listen on", "give one with --bind"),
+    })
+}
+
+/// What a node is started with.
+pub(crate) fn options(effective: &Effective) -> Result<Options, Failure> {
+    effective.options().map_err(|error| {
+        let help = "`knhk-mesh keygen` makes one; only its owner may read it";
+        Failure::new("identity", &error, help).ending_with(BAD_CONFIGURATION)
+    })
+}
+
+pub(crate) fn is_taken(error: &JoinError) -> bool {
+    matches!(error, JoinError::Bind(BindError::Socket { source, .. })
+        if source.kind() == std::io::ErrorKind::AddrInUse)
+}
+
+fn not_joined(error: &JoinError) -> Failure {
+    match error {
+        JoinError::Bind(BindError::Socket { source, .. })
+            if source.kind() == std::io::ErrorKind::AddrInUse =>
+        {
+            let help = "another program listens there: choose a port with --bind IP:PORT (port 0: \
+                        a free one)";
+            Failure::new("bind", error, help)
+        }
+        JoinError::Bind(BindError::Socket { .. }) => {
+            Failure::new("bind", error, "give an address of this host: --bind IP:PORT")
+        }
+        JoinError::Bind(_) => {
+            let help = "set mesh.admission and mesh.allowlist, or listen on 127.0.0.1";
+            Failure::new("bind", error, help).ending_with(BAD_CONFIGURATION)
+        }
+        JoinError::NoAddress { .. } => {
+            Failure::new("advertise", error, "say where others dial: --advertise IP:PORT")
+                .ending_with(BAD_CONFIGURATION)
+        }
+        JoinError::Config(_) => {
+            let help = "`knhk-mesh config show --origin` says where it was set";
+            Failure::new("bad_configuration", error, help).ending_with(BAD_CONFIGURATION)
+        }
+        JoinError::Key(_) => {
+            Failure::new("identity", error, "repair the key file of the data folder")
+        }
+        JoinError::Store(_) => Failure::new("data_dir", error, "check --data-dir"),
+        _ => Failure::new("start", error, "see the message"),
+    }
+}
+
+/// The seeds as they are followed. `localhost` means the address that nodes listen on by default.
+pub(crate) fn contacts(effective: &Effective) -> Vec<String> {
+    let seeds = effective.bootstrap.seeds.iter();
+    let contact = |seed: &String| match seed.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => seed.clone(),
+    };
+    seeds.map(contact).collect()
+}
