@@ -496,9 +496,10 @@ impl Stage {
         }
     }
 
-    /// Whether all have taken their state back.
+    /// Whether all that take part have taken their state back.
     pub(super) fn all_ready(&self) -> bool {
-        self.recovering.is_empty()
+        let live = self.live();
+        !self.recovering.iter().any(|i| live.contains(i))
     }
 }
 
