@@ -78,8 +78,17 @@ impl Drop for Folder {
 }
 
 /// Waits until `done` gives something.
-pub(crate) fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
+pub(crate) fn until<T>(what: &str, done: impl FnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, done)
+}
+
+/// Waits until `done` gives something, so long at most.
+pub(crate) fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut done: impl FnMut() -> Option<T>,
+) -> T {
+    let end = Instant::now() + patience;
     loop {
         if let Some(done) = done() {
             return done;
