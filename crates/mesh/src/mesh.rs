@@ -25,7 +25,8 @@ use crate::key_file::{self, KEY_FILE, Loaded};
 use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
-use crate::storage::{Answer, Found, Store, StoreError};
+use crate::storage::backup::{BackupError, Summary};
+use crate::storage::{Answer, Found, Health, Store, StoreError};
 use crate::transport::{self, Settings, Traffic, Transport};
 use crate::watch::{Watch, Watchers};
 
@@ -55,6 +56,8 @@ pub struct Status {
     pub traffic: Traffic,
     /// Where it listens.
     pub local_addr: SocketAddr,
+    /// Its disk.
+    pub storage: Health,
     /// Milliseconds by which its clock is ahead of the median of its linked peers' clocks, the way
     /// of their messages included; `None` while no peer has said what its clock shows.
     pub clock_skew_ms: Option<i64>,
@@ -88,6 +91,7 @@ impl Mesh {
         };
         let mesh = options.config.genesis.mesh_id();
         let (answer, answers) = mpsc::channel(ANSWERS);
+        let folder = options.data_dir.clone();
         let opened = open(options.identity, options.data_dir, mesh, answer).await?;
         let keypair = Arc::new(opened.key.keypair);
         let mut config = options.config;
@@ -112,8 +116,7 @@ impl Mesh {
             Ok(transport) => transport,
             Err(error) => {
                 // The caller may try another address with the same folder: it has to be free.
-                let store = opened.store;
-                let _ = tokio::task::spawn_blocking(move || store.close()).await;
+                release(opened.store).await;
                 return Err(error.into());
             }
         };
@@ -125,12 +128,17 @@ impl Mesh {
         let restored = Restored {
             incarnation: opened.found.incarnation,
             records: opened.found.records,
+            outdated: opened.found.outdated,
             new_key: opened.key.made || opened.key.unused.is_some(),
         };
         let clock = Clock::start(options.clock);
         let seed = mix(random ^ 1);
         let config = config::Settings::new(config)?;
         let node = Node::new(config, Box::new(keypair), &restored, seed, clock.now());
+        if let (1.., Some(folder)) = (node.counters().refused_total(), &folder) {
+            release(opened.store).await;
+            return Err(StoreError::not_as_signed(folder).into());
+        }
         let dialler = Dialler::new(&options.seeds, mix(random ^ 2), Instant::now());
         let (commands, mailbox) = mpsc::channel(MAILBOX);
         let task = NodeTask {
@@ -196,6 +204,7 @@ impl Mesh {
             node: asked.node.status(asked.now),
             traffic: asked.effects.links.traffic(),
             local_addr,
+            storage: asked.effects.health(),
             clock_skew_ms: asked.effects.links.clock_skew_ms(),
         })
         .await
@@ -207,6 +216,18 @@ impl Mesh {
     /// [`Stopped`].
     pub async fn digest(&self) -> Result<Root, Stopped> {
         self.ask(|asked| asked.node.root()).await
+    }
+
+    /// Copies what this node has on disk into the new file `to`: everything but its key. What was
+    /// acknowledged before the call is in it. [`crate::storage::backup::restore`] reads it.
+    ///
+    /// # Errors
+    /// [`BackupError`]; no file is left behind.
+    pub async fn back_up(&self, to: impl Into<PathBuf>) -> Result<Summary, BackupError> {
+        let to = to.into();
+        let answer = self.ask(move |asked| asked.effects.back_up(to)).await;
+        let answer = answer.map_err(|Stopped| BackupError::Stopped)?;
+        answer.await.unwrap_or(Err(BackupError::Stopped))
     }
 
     /// Changes of the keys that begin with `prefix` (empty: all), from now on, own writes included.
@@ -285,6 +306,12 @@ struct Key {
     unused: Option<PathBuf>,
 }
 
+/// Gives a folder back; not on a worker of the runtime, because the disk may be slow.
+async fn release(store: Store) {
+    // A panic of the blocking thread was reported by its hook already.
+    let _ = tokio::task::spawn_blocking(move || store.close()).await;
+}
+
 async fn open(
     identity: Identity,
     data_dir: Option<PathBuf>,
@@ -328,10 +355,6 @@ fn read_key(identity: Identity, folder: Option<&Path>) -> Result<Key, JoinError>
             let unused = Some(path).filter(|path| key_file::is_unused(path));
             Key { keypair: loaded.into_keypair(), made, unused }
         }
-        (Identity::Auto, None) => {
-            let mut secret = [0; 32];
-            getrandom::fill(&mut secret).map_err(|e| JoinError::Randomness(e.to_string()))?;
-            Key { keypair: Keypair::from_secret(&secret), made: true, unused: None }
-        }
+        (Identity::Auto, None) => Key { keypair: key_file::fresh()?, made: true, unused: None },
     })
 }

@@ -417,6 +417,7 @@ impl World {
         }
         own.peers.clear();
         let restored = Restored {
+            outdated: false,
             incarnation: own.incarnation,
             records: own.disk.iter().map(|r| r.bytes.clone()).collect(),
             new_key: false,

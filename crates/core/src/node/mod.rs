@@ -51,6 +51,8 @@ pub struct Restored {
     pub incarnation: Option<Incarnation>,
     /// Own records as persisted; each is verified again.
     pub records: Vec<Bytes>,
+    /// They are an older copy of the disk: peers may hold newer ones, which are taken back first.
+    pub outdated: bool,
     /// The key was made in this start: there is nothing to take back from peers.
     pub new_key: bool,
 }
@@ -100,14 +102,14 @@ impl Node {
         let me = signer.node_id();
         let registry = PeerRegistry::new(me, (&**settings).into());
         let mut node = Self::with_registry(settings, signer, registry, seed, now);
-        let has_state = restored.incarnation.is_some();
+        let has_newest = restored.incarnation.is_some() && !restored.outdated;
         for bytes in &restored.records {
             node.restore(bytes);
         }
         let last = restored.incarnation.max(node.store.head(&me).map(|h| h.fields.incarnation));
         node.writer = Some(Box::new(Writer::new(&node.store, &me, last, now.wall)));
         node.phase = Phase::Starting;
-        if !has_state && !restored.new_key {
+        if !has_newest && !restored.new_key {
             node.phase = Phase::Recovering;
             node.recovery = Some(Box::default());
         }

@@ -2,6 +2,7 @@
 //! back as an input waits here until the node's call has ended.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 
 use knhk_mesh_core::crdt::Family;
 use knhk_mesh_core::error::WriteError as Rejected;
@@ -15,7 +16,8 @@ use super::dialler::Dialler;
 use super::links::Links;
 use crate::error::WriteError;
 use crate::peer_registry::Mirror;
-use crate::storage::{Answer, Store};
+use crate::storage::backup::{BackupError, Summary};
+use crate::storage::{Answer, Health, Store};
 use crate::transport::SendError;
 use crate::watch::Watchers;
 
@@ -69,6 +71,14 @@ impl Effects {
 
     pub(crate) fn store_has_room(&self) -> bool {
         self.store.has_room()
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.store.health()
+    }
+
+    pub(crate) fn back_up(&self, to: PathBuf) -> oneshot::Receiver<Result<Summary, BackupError>> {
+        self.store.back_up(to)
     }
 
     pub(crate) fn answered(&mut self) {

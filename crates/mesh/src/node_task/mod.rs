@@ -39,7 +39,7 @@ use crate::clock::Clock;
 use crate::error::WriteError;
 use crate::key_file;
 use crate::peer_registry::Model;
-use crate::storage::Answer;
+use crate::storage::{Answer, Health};
 use crate::transport::{Event, Transport};
 
 /// Commands that wait for a node at most; callers wait for room.
@@ -274,6 +274,12 @@ impl NodeTask {
                 return Some(End::Asked(reply));
             }
             Some(Command::Write { op, agent, reply }) => {
+                if let Health::Failed(fault) = self.effects.health() {
+                    // What cannot be stored is not spread either. A caller that gave up does not
+                    // hear it.
+                    let _ = reply.send(Err(WriteError::DiskFailed(fault)));
+                    return None;
+                }
                 let id = self.effects.expect_reply(reply);
                 self.input(Input::Write(id, agent, &op));
             }
