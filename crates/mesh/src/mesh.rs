@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use knhk_mesh_core::config;
 use knhk_mesh_core::digest::Root;
-use knhk_mesh_core::identity::{Keypair, MeshId, NodeId, Signer};
+use knhk_mesh_core::identity::{AgentNo, Keypair, MeshId, NodeId, Signer};
 use knhk_mesh_core::node::{self, Node, Restored};
 use knhk_mesh_core::rng::mix;
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +37,7 @@ const ANSWERS: usize = 256;
 #[derive(Clone)]
 pub struct Mesh {
     pub(crate) inner: Arc<Inner>,
+    pub(crate) agent: AgentNo,
 }
 
 pub(crate) struct Inner {
@@ -58,6 +59,8 @@ pub struct Status {
     pub local_addr: SocketAddr,
     /// Its disk.
     pub storage: Health,
+    /// Handshakes and batches that its transport refused since the start, by reason.
+    pub refused_links: Vec<(&'static str, u64)>,
     /// Milliseconds by which its clock is ahead of the median of its linked peers' clocks, the way
     /// of their messages included; `None` while no peer has said what its clock shows.
     pub clock_skew_ms: Option<i64>,
@@ -153,7 +156,14 @@ impl Mesh {
         };
         tokio::spawn(task.run());
         let inner = Inner { commands, node: node_id, mesh, local_addr, random: mix(random ^ 3) };
-        Ok(Mesh { inner: Arc::new(inner) })
+        Ok(Mesh { inner: Arc::new(inner), agent: AgentNo::default() })
+    }
+
+    /// The same node for one of its agents: what is written through it carries the agent's number,
+    /// under the signature of the node. A fresh handle is agent 0.
+    #[must_use]
+    pub fn agent(&self, agent: AgentNo) -> Mesh {
+        Mesh { inner: Arc::clone(&self.inner), agent }
     }
 
     /// This node's public key.
@@ -205,6 +215,7 @@ impl Mesh {
             traffic: asked.effects.links.traffic(),
             local_addr,
             storage: asked.effects.health(),
+            refused_links: asked.transport.counters().all(),
             clock_skew_ms: asked.effects.links.clock_skew_ms(),
         })
         .await

@@ -4,13 +4,11 @@ use knhk_mesh::config_file::{Effective, NotRunnable};
 use knhk_mesh::transport::BindError;
 use knhk_mesh::{JoinError, Mesh, Options};
 
+use crate::exit;
 use crate::failure::Failure;
 
-/// Exit code of a bad configuration.
-const BAD_CONFIGURATION: u8 = 78;
-
 pub(crate) fn not_runnable(why: &NotRunnable) -> Failure {
-    Failure::new("not_runnable", why, why.help()).ending_with(BAD_CONFIGURATION)
+    Failure::new("not_runnable", why, why.help()).ending_with(exit::BAD_CONFIGURATION)
 }
 
 /// Joins at the first address that is free.
@@ -34,7 +32,7 @@ pub(crate) async fn join(effective: &Effective) -> Result<Mesh, Failure> {
 pub(crate) fn options(effective: &Effective) -> Result<Options, Failure> {
     effective.options().map_err(|error| {
         let help = "`knhk-mesh keygen` makes one; only its owner may read it";
-        Failure::new("identity", &error, help).ending_with(BAD_CONFIGURATION)
+        Failure::new("identity", &error, help).ending_with(exit::BAD_CONFIGURATION)
     })
 }
 
@@ -57,15 +55,15 @@ fn not_joined(error: &JoinError) -> Failure {
         }
         JoinError::Bind(_) => {
             let help = "set mesh.admission and mesh.allowlist, or listen on 127.0.0.1";
-            Failure::new("bind", error, help).ending_with(BAD_CONFIGURATION)
+            Failure::new("bind", error, help).ending_with(exit::BAD_CONFIGURATION)
         }
         JoinError::NoAddress { .. } => {
             Failure::new("advertise", error, "say where others dial: --advertise IP:PORT")
-                .ending_with(BAD_CONFIGURATION)
+                .ending_with(exit::BAD_CONFIGURATION)
         }
         JoinError::Config(_) => {
             let help = "`knhk-mesh config show --origin` says where it was set";
-            Failure::new("bad_configuration", error, help).ending_with(BAD_CONFIGURATION)
+            Failure::new("bad_configuration", error, help).ending_with(exit::BAD_CONFIGURATION)
         }
         JoinError::Key(_) => {
             Failure::new("identity", error, "repair the key file of the data folder")

@@ -76,6 +76,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) effects: &'a mut Effects,
     pub(crate) now: Now,
     pub(crate) clock: &'a Clock,
+    pub(crate) transport: &'a Transport,
 }
 
 impl Asked<'_> {
@@ -220,7 +221,8 @@ impl NodeTask {
                 self.input(Input::LinkUp { node, chosen });
                 self.effects.links.arrived(self.node.peer(&node));
             }
-            Event::Down { link, .. } => {
+            Event::Down { link, why, .. } => {
+                self.effects.dialler.down(link, why, Instant::now());
                 if let Some(peer) = self.effects.links.forget(link) {
                     self.input(Input::LinkDown(peer));
                 }
@@ -285,8 +287,8 @@ impl NodeTask {
             }
             Some(Command::Ask(question)) => {
                 let now = self.clock.now();
-                let (node, effects, clock) = (&mut self.node, &mut self.effects, &self.clock);
-                question(&mut Asked { node, effects, now, clock });
+                let NodeTask { node, effects, clock, transport, .. } = self;
+                question(&mut Asked { node, effects, now, clock, transport });
             }
         }
         None
