@@ -229,7 +229,8 @@ impl<'a> Service<'a> {
         if before != self.phase {
             match self.phase {
                 Phase::Recovering => {
-                    let why = "the key is not new and the data folder is: own records first";
+                    let why =
+                        "its own records may be older than what they hold: they are asked first";
                     self.log.warn("writes wait for peers", &[("why", why.into())]);
                 }
                 Phase::Convicted => {

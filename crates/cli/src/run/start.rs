@@ -1,6 +1,7 @@
 //! From a configuration to a node that listens.
 
 use knhk_mesh::config_file::{Effective, NotRunnable};
+use knhk_mesh::storage::StoreError;
 use knhk_mesh::transport::BindError;
 use knhk_mesh::{JoinError, Mesh, Options};
 
@@ -68,8 +69,23 @@ fn not_joined(error: &JoinError) -> Failure {
         JoinError::Key(_) => {
             Failure::new("identity", error, "repair the key file of the data folder")
         }
-        JoinError::Store(_) => Failure::new("data_dir", error, "check --data-dir"),
+        JoinError::Store(why) => Failure::new("data_dir", error, store_help(why)),
         _ => Failure::new("start", error, "see the message"),
+    }
+}
+
+fn store_help(why: &StoreError) -> &'static str {
+    match why {
+        StoreError::InUse { .. } => "stop that node, or give this one its own --data-dir",
+        StoreError::Damaged { .. } => {
+            "or bring back a backup: move the file away, then knhk-mesh restore FILE --data-dir DIR"
+        }
+        StoreError::Foreign { .. } => {
+            "check --data-dir, --identity and the section `mesh:`: a mesh with other limits or \
+             another name is another mesh"
+        }
+        StoreError::Newer { .. } => "nothing was changed",
+        _ => "name a folder that this user may write to: --data-dir DIR",
     }
 }
 

@@ -152,10 +152,9 @@ impl Writer {
         me: NodeId,
         key: &Key,
     ) -> Vec<Contribution<'a>> {
-        let families =
-            [Family::Lww, Family::Multi, Family::Counter, Family::Set, Family::Max, Family::Min];
+        let families = Family::ALL.into_iter();
         let mut all: Vec<Contribution<'a>> =
-            families.iter().flat_map(|f| store.contributions(*f, key.as_bytes())).collect();
+            families.flat_map(|family| store.contributions(family, key.as_bytes())).collect();
         let superseded = |c: &Contribution<'_>| {
             c.author == me && self.pending.iter().any(|p| p.slot == c.record.head.slot)
         };
