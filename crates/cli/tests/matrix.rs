@@ -118,8 +118,8 @@ const ROWS: &[Row] = &[
     ),
     row("completions", "completions bash", "shell script", "completions tcl", 2, "usage"),
     row("man", "man", "name page", "man --out DIR/broken.yaml", 1, "output"),
-    row("sim", "sim --agents 10", "", "sim --scenario DIR/none.toml", 2, "file"),
-    row("sim-matrix", "sim matrix --max 10", "", "sim matrix --latency fast", 2, "usage"),
+    row("sim", "sim --agents 10", "", "sim --scenario DIR/none.toml", 2, "unreadable"),
+    row("sim-matrix", "sim matrix --max 10", "", "sim matrix --latency fast", 2, "latency"),
     row(
         "sim-compare",
         "sim compare DIR/run DIR/run",

@@ -10,6 +10,7 @@ use knhk_mesh::storage::backup::{BackupError, Trust, restore};
 use knhk_mesh::storage::{Health, StoreError};
 use knhk_mesh::transport::memory::MemoryHub;
 use knhk_mesh::{JoinError, Mesh, Options};
+use redb::ReadableTable;
 
 fn durable(hub: &MemoryHub, random: u64, folder: &Folder, seeds: &[&Mesh]) -> Options {
     let seeds = seeds.iter().map(|mesh| mesh.local_addr()).collect();
@@ -26,7 +27,11 @@ async fn a_node_from_a_backup_counts_on_from_what_its_peers_hold() {
     std::fs::create_dir_all(&copies.0).unwrap();
     let copy = copies.0.join("monday");
     let ada = Mesh::join(durable(&hub, 1, &folder, &[])).await.unwrap();
-    let bob = Mesh::join(Options { seeds: vec![ada.local_addr()], ..on(&hub, 2) }).await.unwrap();
+    let peer = |random| Options { seeds: vec![ada.local_addr()], ..on(&hub, random) };
+    let bob = Mesh::join(peer(2)).await.unwrap();
+    // With three peers nobody waits for more of them.
+    let others = [Mesh::join(peer(5)).await.unwrap(), Mesh::join(peer(6)).await.unwrap()];
+    members(&ada, 4).await;
     ada.incr("n", 3).await.unwrap();
     ada.set("k", "monday").await.unwrap();
     assert_eq!(ada.status().await.unwrap().storage, Health::Good);
@@ -34,7 +39,7 @@ async fn a_node_from_a_backup_counts_on_from_what_its_peers_hold() {
     assert!(summary.records >= 3 && summary.incarnation > Default::default());
     ada.incr("n", 4).await.unwrap();
     ada.set("k", "tuesday").await.unwrap();
-    agree(&[ada.clone(), bob.clone()]).await;
+    agree(&[ada.clone(), bob.clone(), others[0].clone(), others[1].clone()]).await;
     ada.close().await;
 
     std::fs::remove_file(folder.0.join("state.redb")).unwrap();

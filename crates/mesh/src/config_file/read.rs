@@ -107,10 +107,10 @@ impl Reader<'_> {
             format!("write `{last}:` on a line below `{parent}:`, indented")
         } else if !section.is_empty() && keys::children("").contains(&entry.key.as_str()) {
             format!("`{key}` stands at the left margin, not inside {inside}")
-        } else if let Some(path) = called {
-            format!("it is called `{path}` here: see docs/CONFIGURATION.md")
         } else if let Some(name) = nearest(&entry.key, names.iter().copied()) {
             format!("did you mean `{name}`?")
+        } else if let Some(path) = called {
+            format!("it is called `{path}` here: see docs/CONFIGURATION.md")
         } else if let Some(row) = elsewhere {
             let (section, _) = row.path.rsplit_once('.').unwrap_or((row.path, ""));
             format!("it belongs into the section `{section}`: indent it below `{section}:`")

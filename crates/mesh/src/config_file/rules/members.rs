@@ -51,6 +51,12 @@ impl Rules<'_> {
         let values = self.values;
         let origin = values.origin("node.bind");
         let allowed = values.flag("network.insecure") != Some(false);
+        if bind.ip().is_multicast() {
+            let message = format!("{bind} is the address of a group, and a node is one host");
+            let help = "write an address of this host, such as 127.0.0.1:9000";
+            self.conflict(origin, message, help);
+            return;
+        }
         if open && !bind.ip().is_loopback() && !allowed {
             let message = format!(
                 "admission is open and {bind} is not loopback: everybody who reaches it could write"
@@ -64,12 +70,6 @@ impl Rules<'_> {
             let help = "write `transport: QUIC`; or bind to 127.0.0.1; or `insecure: true` below \
                         `network:`";
             self.conflict(origin.clone(), message, help);
-        }
-        if bind.ip().is_multicast() {
-            let message = format!("{bind} is the address of a group, and a node is one host");
-            let help = "write an address of this host, such as 127.0.0.1:9000";
-            self.conflict(origin.clone(), message, help);
-            return;
         }
         let nowhere = values.list("node.advertise").is_empty();
         if bind.ip().is_unspecified() && nowhere && !values.failed.contains("node.advertise") {
@@ -97,7 +97,7 @@ impl Rules<'_> {
         for key in ["node.identity", "node.data_dir"] {
             let Some(path) = values.text(key) else { continue };
             if path.starts_with('~') || path.contains('$') {
-                let message = format!("`{}` is not unfolded: no shell reads this", shown(path));
+                let message = format!("`{}` is not expanded: no shell reads this", shown(path));
                 let help = "write the whole path, such as /var/lib/knhk-mesh";
                 self.conflict(values.origin(key), message, help);
             }
