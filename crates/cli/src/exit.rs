@@ -14,7 +14,7 @@ pub(crate) const NOT_FOUND: u8 = 5;
 pub(crate) const CONFLICT: u8 = 6;
 /// The node may not do it.
 pub(crate) const DENIED: u8 = 8;
-/// The configuration is wrong: a service manager should not start it again.
+/// The configuration is wrong (EX_CONFIG of sysexits.h): service managers do not start it again.
 pub(crate) const BAD_CONFIGURATION: u8 = 78;
 /// Ended by a signal.
 pub(crate) const INTERRUPTED: u8 = 130;

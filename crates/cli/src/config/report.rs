@@ -9,8 +9,6 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::stdout::print;
 
-/// Exit code of a bad configuration (sysexits.h: EX_CONFIG); service managers do not restart on it.
-
 /// The result of `config check`.
 pub(super) fn checked(file: &Path, effective: &Effective, json: bool) -> Result<(), Failure> {
     let waits_for = effective.check_runnable().err();
