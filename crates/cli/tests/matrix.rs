@@ -126,7 +126,7 @@ const ROWS: &[Row] = &[
         "",
         "sim compare DIR/none DIR/run",
         2,
-        "file",
+        "unreadable",
     ),
     row(
         "dev",

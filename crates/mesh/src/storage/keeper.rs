@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   Good ──a commit fails──> Failed: batches are refused and owed, the file is closed
-//!    ^                          │ after 0.5 s .. 30 s: open it again, commit all that is owed
+//!    ^                          │ after 2 s .. 30 s: open it again, commit all that is owed
 //!    └──────────────────────────┘
 //! ```
 //!
@@ -28,8 +28,9 @@ use super::{Answer, StoreError};
 const MAX_WAITING: usize = 256;
 /// Backups that may wait.
 const MAX_BACKUPS: usize = 4;
-/// First pause before a failed store is tried again; doubled up to [`LAST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// First pause before a failed store is tried again; doubled up to [`LAST_PAUSE`]. Long enough that
+/// whoever looks every second sees the failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 type Reply = oneshot::Sender<Result<Summary, BackupError>>;
