@@ -48,8 +48,8 @@ pub(crate) enum Command {
     /// Make the records of a node anew from a backup that `knhk-mesh backup` wrote
     ///
     /// The node must not run, its key must be back already, and records that are there are not
-    /// overwritten. A backup may be older than what peers hold: the node takes its records back from
-    /// peers before it writes.
+    /// overwritten. A backup may be older than what peers hold: the node takes its records back
+    /// from peers before it writes.
     Restore(crate::restore::Restore),
     /// Print what the members of a mesh agreed on, and the mesh id that follows from it
     ///

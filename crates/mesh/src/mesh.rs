@@ -27,7 +27,7 @@ use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::backup::{BackupError, Summary};
 use crate::storage::{Answer, Found, Health, Store, StoreError};
-use crate::transport::{self, Settings, Traffic, Transport};
+use crate::transport::{self, BindError, Settings, Traffic, Transport};
 use crate::watch::{Watch, Watchers};
 
 /// Answers of the disk that wait for the node task; more only make the disk wait.
@@ -110,12 +110,7 @@ impl Mesh {
             ..Settings::new(Arc::clone(&keypair), mesh, options.profile)
         };
         let (event, events) = mpsc::channel(transport::EVENT_CAPACITY);
-        let transport = match options.transport {
-            TransportKind::Quic => Transport::quic(settings, event),
-            TransportKind::Tcp => Transport::tcp(settings, event),
-            TransportKind::Memory(hub) => Transport::memory(settings, event, hub),
-        };
-        let transport = match transport {
+        let transport = match bind(options.transport, settings, event) {
             Ok(transport) => transport,
             Err(error) => {
                 // The caller may try another address with the same folder: it has to be free.
@@ -315,6 +310,18 @@ struct Key {
     made: bool,
     /// Its file, if nobody has used it yet.
     unused: Option<PathBuf>,
+}
+
+fn bind(
+    kind: TransportKind,
+    settings: Settings,
+    events: mpsc::Sender<transport::Event>,
+) -> Result<Transport, BindError> {
+    match kind {
+        TransportKind::Quic => Transport::quic(settings, events),
+        TransportKind::Tcp => Transport::tcp(settings, events),
+        TransportKind::Memory(hub) => Transport::memory(settings, events, hub),
+    }
 }
 
 /// Gives a folder back; not on a worker of the runtime, because the disk may be slow.

@@ -73,7 +73,8 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// A run up to its result. The swarm is left in `kept`, so that it is stopped whatever happened.
+    /// A run up to its result. The swarm is left in `kept`, so that it is stopped whatever
+    /// happened.
     async fn run(&self, kept: &mut Option<Swarm>) -> Result<(), Failure> {
         let Session { args, output, plan, deadline, .. } = self;
         let mut rng = Rng::new(self.seed);

@@ -291,7 +291,8 @@ proptest! {
                 store.close();
                 // An empty file is a new store; what a node makes of that is its key's matter.
                 let new = found.records.is_empty() && found.incarnation.is_none();
-                prop_assert!(found.records == whole || (truncate && new), "{:?}", found.records.len());
+                let told = found.records.len();
+                prop_assert!(found.records == whole || (truncate && new), "{told} records");
             }
             Err(StoreError::Damaged { .. } | StoreError::Newer { .. }) => {}
             Err(StoreError::Foreign { .. }) => prop_assert!(false, "its owner is verified as well"),

@@ -1,5 +1,5 @@
-//! The thread that owns the file of a store. Commits group by themselves: while the disk syncs, more
-//! batches gather and share the next sync.
+//! The thread that owns the file of a store. Commits group by themselves: while the disk syncs,
+//! more batches gather and share the next sync.
 //!
 //! ```text
 //!   Good ──a commit fails──> Failed: batches are refused and owed, the file is closed
