@@ -15,7 +15,8 @@
 use chacha20::ChaCha8;
 use chacha20::cipher::{KeyIvInit as _, StreamCipher as _};
 
-use super::{Id, Root, domain};
+use super::{Id, Root};
+use crate::hash::domain;
 
 const LANES: usize = 1_024;
 const BYTES: usize = 2 * LANES;

@@ -37,7 +37,7 @@ pub use prefix::{Prefix, Summary};
 pub use set::SetHash;
 pub use tree::Tree;
 
-/// The id of a record: SHA-256 of what its author signed.
+/// The id of a record: a hash of what its author signed.
 pub type Id = [u8; 32];
 
 /// The 128 bits of an id that the tree adds up: its first 16 bytes, little-endian.
@@ -122,17 +122,6 @@ impl fmt::Debug for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Root({self})")
     }
-}
-
-/// A 32-byte BLAKE3 key that spells its purpose, zero-padded: keyed hashes of different purposes
-/// never meet, and no key is derived at run time.
-const fn domain(name: &str) -> [u8; 32] {
-    let name = name.as_bytes();
-    assert!(name.len() <= 24, "eight bytes stay free for a salt");
-    let mut key = [0; 32];
-    let (head, _) = key.split_at_mut(name.len());
-    head.copy_from_slice(name);
-    key
 }
 
 #[cfg(test)]
