@@ -4,7 +4,7 @@
 //! bits (IACR 2019/227, lthash16). The estimate holds for sets: a member counts once.
 //!
 //! The expansion is the key stream of ChaCha8 under the id as key (docs/adr/0015). The estimate
-//! needs lanes that nobody can steer. An id is a SHA-256 hash: who wants another key has to hash
+//! needs lanes that nobody can steer. A member is a hash: who wants another key has to hash
 //! another record, and so gets keys that are random to him, though he knows them; for random keys
 //! no attack tells 8 rounds of ChaCha from noise (the best known reach 7, far above 2^128 steps).
 //! Each id has a key of its own, so one nonce serves all, and 2 KiB are 32 blocks of one stream.

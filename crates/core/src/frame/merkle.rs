@@ -1,5 +1,5 @@
-//! Merkle trees of the shape of RFC 9162 section 2.1, over BLAKE3. Leaves and inner nodes are hashed
-//! under different keys; a node without a sibling rises unchanged.
+//! Merkle trees of the shape of RFC 9162 section 2.1, over BLAKE3. Leaves and inner nodes are
+//! hashed under different keys; a node without a sibling rises unchanged.
 
 use crate::hash;
 pub use crate::hash::Hash;
