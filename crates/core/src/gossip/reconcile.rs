@@ -19,12 +19,14 @@
 use core::time::Duration;
 
 use super::allowance::{Ask, Debts, SESSION};
+use super::round::PROBE_EVERY;
 use super::{Gossip, Scene};
 use crate::crdt::store::EntryIx;
 use crate::digest::{Position, Prefix, Summary};
 use crate::error::Refused;
 use crate::frame::Class;
 use crate::identity::PeerIx;
+use crate::links::Link;
 use crate::messages::{Lane, Message, Range, RangeContent, Ranges, Sink};
 use crate::telemetry::Event;
 use crate::time::Time;
@@ -145,12 +147,17 @@ impl Reply {
 }
 
 impl Gossip {
-    /// Starts a session with `peer`; false if one runs or too many do.
+    /// Starts a session with `peer`; false if one runs or too many do, and mostly if the peer is
+    /// distrusted: who sends nothing good must not keep the one session in motion busy.
     pub(super) fn start_session<S: Sink>(
         &mut self,
         scene: &mut Scene<'_, S>,
         peer: PeerIx,
     ) -> bool {
+        let distrusted = self.links.get(peer).is_some_and(Link::distrusted);
+        if distrusted && scene.rng.below(PROBE_EVERY) > 0 {
+            return false;
+        }
         if !self.grants(peer, Ask::Session, scene.now.mono) {
             return false;
         }

@@ -379,6 +379,20 @@ fn sessions_are_bounded_and_end_without_progress() {
 }
 
 #[test]
+fn a_distrusted_peer_gets_a_session_now_and_then() {
+    let [mut a, ..] = sides(&vec![(0, 16, true, false)]);
+    a.gossip.links.get_mut(peer(0)).unwrap().set_distrusted(true);
+    let mut started = 0;
+    for _ in 0..320 {
+        started += usize::from(a.start());
+        a.gossip.forget_session(peer(0));
+        a.later(Duration::from_secs(1));
+    }
+    // 20 expected; four standard deviations are 17.
+    assert!((3..=37).contains(&started), "{started} of 320");
+}
+
+#[test]
 fn a_link_that_ends_takes_its_session_along() {
     let [mut a, ..] = sides(&vec![(0, 16, true, false)]);
     assert!(a.start());
