@@ -48,7 +48,7 @@ pub const fn domain(name: &str) -> Hash {
 }
 
 /// Appends the hashes of `inputs` under `key` to `out`, in their order.
-pub fn many<const N: usize>(key: &Hash, inputs: &[[u8; N]], out: &mut Vec<Hash>) {
+pub fn equally_long<const N: usize>(key: &Hash, inputs: &[[u8; N]], out: &mut Vec<Hash>) {
     const { assert!(N > 0 && N <= CHUNK && N.is_multiple_of(BLOCK), "whole blocks of one chunk") };
     let start = out.len();
     out.resize(start + inputs.len(), [0; 32]);
@@ -58,30 +58,31 @@ pub fn many<const N: usize>(key: &Hash, inputs: &[[u8; N]], out: &mut Vec<Hash>)
     }
 }
 
-/// An input of any length: its first bytes, which say how long it is, and the rest.
-pub type Parts<'a> = ([u8; HEAD], &'a [u8]);
+/// An input of any length: a prefix that says how long it is, and the rest.
+pub type Parts<'a> = ([u8; PREFIX], &'a [u8]);
 /// Bytes in front of the rest.
-pub const HEAD: usize = 12;
+pub const PREFIX: usize = 12;
 
-/// The hash of one input, zero-padded to whole blocks, under `key`.
-#[must_use]
-pub fn one(key: &Hash, (head, rest): Parts<'_>) -> Hash {
+fn padded_one(key: &Hash, (head, rest): Parts<'_>) -> Hash {
     let padding = [0; BLOCK];
-    let used = (HEAD + rest.len()) % BLOCK;
+    let used = (PREFIX + rest.len()) % BLOCK;
     let mut hash = blake3::Hasher::new_keyed(key);
     hash.update(&head).update(rest).update(&padding[..(BLOCK - used) % BLOCK]);
     hash.finalize().into()
 }
 
-/// The hashes of `inputs`, each as [`one`] makes it, in their order.
+/// The hashes of `inputs` under `key`, each zero-padded to whole blocks, in their order.
+///
+/// # Panics
+/// If there are more than 65,535.
 #[must_use]
-pub fn all(key: &Hash, inputs: &[Parts<'_>]) -> Vec<Hash> {
+pub fn padded(key: &Hash, inputs: &[Parts<'_>]) -> Vec<Hash> {
     if let [alone] = inputs {
-        return vec![one(key, *alone)];
+        return vec![padded_one(key, *alone)];
     }
-    let blocks = |i: u16| (HEAD + inputs[usize::from(i)].1.len()).div_ceil(BLOCK);
+    let blocks = |i: u16| (PREFIX + inputs[usize::from(i)].1.len()).div_ceil(BLOCK);
     let mut hashes = vec![[0; 32]; inputs.len()];
-    assert!(inputs.len() <= usize::from(u16::MAX), "a frame has at most 256 records");
+    assert!(inputs.len() <= usize::from(u16::MAX), "places are counted in 16 bits");
     // Those of one length beside each other, whatever their order in the frame.
     let mut order: Vec<u16> = (0..inputs.len() as u16).collect();
     order.sort_by_key(|&i| blocks(i));
@@ -90,15 +91,18 @@ pub fn all(key: &Hash, inputs: &[Parts<'_>]) -> Vec<Hash> {
         for group in same.chunks(LANES) {
             let long = blocks(group[0]) * BLOCK > CHUNK;
             if long || group.len() == 1 {
-                group.iter().map(|&i| usize::from(i)).for_each(|i| hashes[i] = one(key, inputs[i]));
+                group
+                    .iter()
+                    .map(|&i| usize::from(i))
+                    .for_each(|i| hashes[i] = padded_one(key, inputs[i]));
                 continue;
             }
             let len = blocks(group[0]) * BLOCK;
             for (lane, &i) in scratch.iter_mut().zip(group) {
                 let (head, rest) = inputs[usize::from(i)];
-                lane[..HEAD].copy_from_slice(&head);
-                lane[HEAD..HEAD + rest.len()].copy_from_slice(rest);
-                lane[HEAD + rest.len()..len].fill(0);
+                lane[..PREFIX].copy_from_slice(&head);
+                lane[PREFIX..PREFIX + rest.len()].copy_from_slice(rest);
+                lane[PREFIX + rest.len()..len].fill(0);
             }
             let mut out = [[0; 32]; LANES];
             of_len(key, &scratch[..group.len()], len, &mut out[..group.len()]);
@@ -111,10 +115,12 @@ pub fn all(key: &Hash, inputs: &[Parts<'_>]) -> Vec<Hash> {
 /// Hashes the first `len` bytes of each of `inputs`.
 fn of_len(key: &Hash, inputs: &[[u8; CHUNK]], len: usize, out: &mut [Hash]) {
     fn first<const N: usize>(key: &Hash, inputs: &[[u8; CHUNK]], out: &mut [Hash]) {
-        let empty = &[0; N];
-        let mut refs = [empty; LANES];
+        let mut refs = [&[0; N]; LANES];
         for (lane, input) in refs.iter_mut().zip(inputs) {
-            *lane = input.first_chunk().unwrap_or(empty);
+            match input.first_chunk() {
+                Some(input) => *lane = input,
+                None => unreachable!("no input is longer than a chunk"),
+            }
         }
         lanes(key, &refs[..inputs.len()], out);
     }
@@ -140,11 +146,15 @@ fn of_len(key: &Hash, inputs: &[[u8; CHUNK]], len: usize, out: &mut [Hash]) {
 }
 
 fn lanes<const N: usize>(key: &Hash, inputs: &[&[u8; N]], out: &mut [Hash]) {
+    lanes_on(Platform::detect(), key, inputs, out);
+}
+
+fn lanes_on<const N: usize>(platform: Platform, key: &Hash, inputs: &[&[u8; N]], out: &mut [Hash]) {
     let mut words = [0; 8];
     for (word, bytes) in words.iter_mut().zip(key.as_chunks::<4>().0) {
         *word = u32::from_le_bytes(*bytes);
     }
-    let (platform, out) = (Platform::detect(), out.as_flattened_mut());
+    let out = out.as_flattened_mut();
     platform.hash_many(inputs, &words, 0, IncrementCounter::No, KEYED, START, END_ROOT, out);
 }
 
@@ -160,10 +170,35 @@ mod tests {
         for count in [0, 1, 2, 15, 16, 17, 40] {
             let inputs: Vec<[u8; 128]> = (0..count).map(|i| [i as u8; 128]).collect();
             let mut out = vec![[9; 32]];
-            many(&KEY, &inputs, &mut out);
+            equally_long(&KEY, &inputs, &mut out);
             let expected = inputs.iter().map(|i| blake3::keyed_hash(&KEY, i).into());
             assert_eq!(out[1..], expected.collect::<Vec<Hash>>());
             assert_eq!(out[0], [9; 32]);
+        }
+    }
+
+    /// What this processor has; a narrower one has fewer of them.
+    fn platforms() -> Vec<Platform> {
+        #[cfg(target_arch = "x86_64")]
+        let vectors = [Platform::sse2(), Platform::sse41(), Platform::avx2(), Platform::avx512()];
+        #[cfg(target_arch = "aarch64")]
+        let vectors = [Platform::neon()];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let vectors = [None];
+        vectors.into_iter().flatten().chain([Platform::portable()]).collect()
+    }
+
+    #[test]
+    fn every_kind_of_processor_makes_the_same() {
+        let inputs: Vec<[u8; 320]> = (0..LANES).map(|i| [i as u8; 320]).collect();
+        let refs: Vec<&[u8; 320]> = inputs.iter().collect();
+        for platform in platforms() {
+            for count in [1, 3, 4, 8, 15, 16] {
+                let mut out = vec![[0; 32]; count];
+                lanes_on(platform, &KEY, &refs[..count], &mut out);
+                let expected = inputs[..count].iter().map(|i| blake3::keyed_hash(&KEY, i).into());
+                assert_eq!(out, expected.collect::<Vec<Hash>>(), "{platform:?}, {count}");
+            }
         }
     }
 
@@ -172,14 +207,14 @@ mod tests {
         let bytes: Vec<u8> = (0..3_000u32).map(|i| (i * 7) as u8).collect();
         for len in (0..1_200).chain([2_000, 3_000]) {
             let head = core::array::from_fn(|i| (len + i) as u8);
-            let mut padded = [&head, &bytes[..len]].concat();
-            padded.resize(padded.len().next_multiple_of(BLOCK), 0);
-            let expected: Hash = blake3::keyed_hash(&KEY, &padded).into();
-            assert_eq!(one(&KEY, (head, &bytes[..len])), expected, "{len} bytes");
+            let mut whole = [&head, &bytes[..len]].concat();
+            whole.resize(whole.len().next_multiple_of(BLOCK), 0);
+            let expected: Hash = blake3::keyed_hash(&KEY, &whole).into();
+            assert_eq!(padded_one(&KEY, (head, &bytes[..len])), expected, "{len} bytes");
             // In lanes of its own kind, with a neighbour that leaves dirt in every lane before it.
-            let parts = [([255; HEAD], &bytes[..1_012]); 16];
+            let parts = [([255; PREFIX], &bytes[..1_012]); 16];
             let same = [(head, &bytes[..len]); 3];
-            assert_eq!(all(&KEY, &[&parts[..], &same].concat())[16..], [expected; 3]);
+            assert_eq!(padded(&KEY, &[&parts[..], &same].concat())[16..], [expected; 3]);
         }
     }
 
@@ -191,10 +226,10 @@ mod tests {
             let bytes = [7; 1_500];
             let inputs: Vec<Parts<'_>> = (0u8..)
                 .zip(&lens)
-                .map(|(i, &len)| ([i; HEAD], &bytes[..len]))
+                .map(|(i, &len)| ([i; PREFIX], &bytes[..len]))
                 .collect();
-            let expected: Vec<Hash> = inputs.iter().map(|&parts| one(&KEY, parts)).collect();
-            prop_assert_eq!(all(&KEY, &inputs), expected);
+            let expected: Vec<Hash> = inputs.iter().map(|&parts| padded_one(&KEY, parts)).collect();
+            prop_assert_eq!(padded(&KEY, &inputs), expected);
         }
     }
 }

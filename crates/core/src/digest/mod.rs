@@ -48,7 +48,8 @@ pub const fn tag(id: &Id) -> u128 {
 }
 
 /// Where a record stands in the tree. It follows from author and slot, so a newer record of a slot
-/// takes the place of the older one, and it is spread evenly however authors number their slots.
+/// takes the place of the older one. Pages of sixteen slots are spread evenly, and the slots of one
+/// stand side by side.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(pub u64);
 
@@ -108,17 +109,19 @@ const fn first_eight(bytes: &[u8; 32]) -> u64 {
 /// The key of pages.
 const PAGE: [u8; 32] = hash::domain("knhk-mesh page v1");
 
-/// Shows `visit` what the lattice hash takes for each of `pages`: the id of a record that is alone
-/// on its page, else a hash over the ids of all slots, zero where there is none. Nobody can make
-/// two different pages with one member: ids are hashes, of other purposes than that of pages.
-pub fn page_members(pages: &[[Id; SLOTS_OF_PAGE as usize]], mut visit: impl FnMut(usize, &Id)) {
-    const BYTES: usize = 32 * SLOTS_OF_PAGE as usize;
-    let live =
-        |page: &[Id; SLOTS_OF_PAGE as usize]| page.iter().filter(|id| **id != [0; 32]).count();
+/// The ids of the sixteen slots of a page, zero where nothing is.
+pub type PageIds = [Id; SLOTS_OF_PAGE as usize];
+
+/// Shows `visit` what the lattice hash takes for each of `pages`, nothing for an empty one: the id
+/// of a record that is alone on its page, else a hash over the ids of all slots. Nobody can make
+/// two different pages with one member: ids name their slot, and are hashes of other purposes than
+/// that of pages.
+pub fn page_members(pages: &[PageIds], mut visit: impl FnMut(usize, &Id)) {
+    let live = |page: &PageIds| page.iter().filter(|id| **id != [0; 32]).count();
     let mut hashes = Vec::new();
     if pages.iter().any(|page| live(page) > 1) {
-        let (bytes, _) = pages.as_flattened().as_flattened().as_chunks::<BYTES>();
-        hash::many(&PAGE, bytes, &mut hashes);
+        let (bytes, _) = pages.as_flattened().as_flattened().as_chunks();
+        hash::equally_long::<{ size_of::<PageIds>() }>(&PAGE, bytes, &mut hashes);
     }
     for (n, page) in pages.iter().enumerate() {
         match (live(page), page.iter().find(|id| **id != [0; 32])) {

@@ -308,12 +308,12 @@ impl LeafContext {
     #[must_use]
     pub fn leaves<'a>(&self, records: impl Iterator<Item = (Seq, &'a [u8])>) -> Vec<Hash> {
         let parts = |(seq, bytes): (Seq, &'a [u8])| {
-            let mut head = [0; hash::HEAD];
+            let mut head = [0; hash::PREFIX];
             head[..8].copy_from_slice(&seq.0.to_le_bytes());
             head[8..].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
             (head, bytes)
         };
-        hash::all(&self.0, &records.map(parts).collect::<Vec<_>>())
+        hash::padded(&self.0, &records.map(parts).collect::<Vec<_>>())
     }
 }
 

@@ -33,7 +33,7 @@ pub fn tree(leaves: &[Hash]) -> Vec<Hash> {
     while len > 1 {
         let (pairs, alone) = nodes[start..].as_flattened().as_chunks::<{ hash::BLOCK }>();
         let alone: Option<Hash> = alone.try_into().ok();
-        hash::many(&NODE, pairs, &mut level);
+        hash::equally_long(&NODE, pairs, &mut level);
         nodes.append(&mut level);
         nodes.extend(alone);
         (start, len) = (start + len, len.div_ceil(2));

@@ -12,10 +12,12 @@ use super::*;
 use crate::config::Config;
 use crate::crdt::Family;
 use crate::crdt::store::Known;
-use crate::digest::{Position, Prefix, Summary};
+use crate::digest::{Position, Prefix, Summary, author_salt};
 use crate::error::{Refused, WriteError};
-use crate::frame::{Chain, Class, Job, Kind, RecordHead, Sealed, Slot, Verified, seal, verify};
-use crate::identity::{Incarnation, Keypair, NodeId};
+use crate::frame::{
+    Chain, Class, Job, Kind, RecordHead, Sealed, Slot, Verified, seal, verify, write_head,
+};
+use crate::identity::{Incarnation, Keypair, MeshId, NodeId, Signer as _};
 use crate::links::Link;
 use crate::messages::sink::WriteId;
 use crate::messages::{Close, Digest, Persist, Range, RangeContent, Ranges, Receipt};
@@ -359,6 +361,44 @@ fn digests_that_do_not_deepen_end_the_session() {
     assert_eq!(a.take(peer(0), &at_root(0)), Ok(()));
     assert_eq!(a.take(peer(0), &at_root(2)), Err(Refused::Session));
     assert_eq!(a.running(), 0);
+}
+
+/// The inverse of [`crate::rng::mix`].
+fn unmix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 31) ^ (x >> 62)).wrapping_mul(0x3196_42b2_d24d_8ec3);
+    x = (x ^ (x >> 27) ^ (x >> 54)).wrapping_mul(0x96de_1b17_3f11_9089);
+    x ^ (x >> 30) ^ (x >> 60)
+}
+
+/// A fork of the `n`th throw-away identity, whose incarnation is chosen so that the conviction
+/// stands where all the others stand.
+fn aimed_conviction(n: u8, mesh: &MeshId) -> Bytes {
+    let key = Keypair::from_secret(&[n + 50; 32]);
+    let incarnation = Incarnation(unmix(author_salt(&key.node_id().0) ^ 77));
+    let branch = |word: &[u8]| {
+        let record = RecordHead::new(Slot(16), Kind(99), Hlc(0)).encode(word);
+        let mut chain = Chain::start(Class::Cell, incarnation, Default::default());
+        seal(&mut chain, &[record], &[], mesh, &key)
+    };
+    write_head(branch(b"a").header(), Some(branch(b"b").header()))
+}
+
+#[test]
+fn nobody_hides_records_from_sessions_by_crowding_them_under_one_prefix() {
+    let script = (0..40).map(|i| (0, 16 + i, true, i != 7)).collect();
+    let [mut a, mut b, mut all] = sides(&script);
+    let mesh = a.settings.mesh;
+    for n in 0..80 {
+        let conviction = aimed_conviction(n, &mesh);
+        let holder = if n % 2 == 0 { &mut a } else { &mut b };
+        assert_eq!(holder.merge_bytes(&conviction), Ok(()));
+        assert_eq!(all.merge_bytes(&conviction), Ok(()));
+    }
+    let deepest = Prefix::of(Position::of(77, Slot::CONVICTION.0), Prefix::MAX_DEPTH);
+    assert_eq!(a.store.items(deepest).len(), 40, "they crowd as deep as the tree goes");
+    assert!(a.start());
+    exchange(&mut a, &mut b, |_, message| Some(message));
+    assert_equal(&mut a, &mut b, &mut all);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use slab::Slab;
 use super::author::Author;
 use super::entry::{Entry, EntryIx, NONE};
 use super::pages::Pages;
-use super::{Family, Hash, NodeId, Root, Slot, Store};
+use super::{Family, Hash, NodeId, Root, Store};
 use crate::digest::Tree;
 use crate::rng::mix;
 
@@ -118,9 +118,11 @@ impl Store {
             }
             return;
         }
-        let (author, slot) = (self.entries[ix as usize].author, self.entries[ix as usize].slot);
-        let marker = self.entries[ix as usize].is_marker();
-        if !marker && self.loner(author, slot).is_some_and(|e| self.entries[e as usize].dirty) {
+        let e = &self.entries[ix as usize];
+        let marker = e.is_marker();
+        let loner = self.index.as_ref().filter(|_| !marker);
+        let loner = loner.and_then(|i| i.pages.loner(e.author, e.slot, &self.entries));
+        if loner.is_some_and(|e| self.entries[e as usize].dirty) {
             self.flush();
         }
         let Some(index) = &mut self.index else { return };
@@ -133,10 +135,6 @@ impl Store {
         }
     }
 
-    fn loner(&self, author: u32, slot: Slot) -> Option<EntryIx> {
-        self.index.as_ref()?.pages.loner(author, slot, &self.entries)
-    }
-
     /// Works the changes in if too many wait. After each merge, which makes a few hundred at most.
     pub(super) fn bound_changes(&mut self) {
         if self.index.as_ref().is_some_and(|index| index.dirty.len() >= MAX_DIRTY) {
@@ -146,7 +144,8 @@ impl Store {
 
     /// Builds the tables of all entries; `newest` is linked to its key by who made it.
     fn build_index(&mut self, newest: EntryIx) {
-        let (authors, pages, keys, next, tree, dirty) = Default::default();
+        let (authors, keys, next, tree, dirty) = Default::default();
+        let pages = Pages::new(self.hash_seed);
         self.index = Some(Box::new(Index { authors, pages, keys, next, tree, dirty }));
         for author in 0..self.authors.len() as u32 {
             if let Some(index) = &mut self.index {
@@ -164,7 +163,9 @@ impl Store {
 
     /// An entry leaves the tables and the digests.
     pub(super) fn index_gone(&mut self, ix: EntryIx) {
-        self.flush();
+        if self.entries[ix as usize].dirty {
+            self.flush();
+        }
         let Some(index) = &mut self.index else { return };
         let e = &self.entries[ix as usize];
         let at = e.position(self.authors[e.author as usize].salt);

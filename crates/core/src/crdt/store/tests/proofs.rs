@@ -123,6 +123,20 @@ proptest! {
 }
 
 #[test]
+fn the_conviction_of_an_incarnation_is_never_that_of_the_identity() {
+    let fork = |incarnation: u64| {
+        let branch = |value| frame(&mut chain(incarnation), &keys(0), &[lww(1, 1, value)]);
+        write_head(branch(1).header(), Some(branch(2).header()))
+    };
+    let (mut incarnation, mut identity) = (store(), store());
+    deliver_all(&mut incarnation, &[fork(u64::MAX)]);
+    deliver_all(&mut identity, &[fork(3), fork(2), fork(1)]);
+    let convicted = |store: &Store| store.is_convicted(&keys(0).node_id());
+    assert!(convicted(&identity) && !convicted(&incarnation));
+    assert_ne!(incarnation.root(), identity.root());
+}
+
+#[test]
 fn the_smaller_of_frame_and_proofs_is_sent() {
     let (mut chain, who) = (chain(1), keys(0));
     let mut store = store();
