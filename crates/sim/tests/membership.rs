@@ -123,13 +123,13 @@ fn a_death_is_no_leave_and_links_are_chosen_anew() {
     world.run_for(seconds(10));
     assert!((0..9).all(|i| world.node(i).registry().members() == 12));
     // A rotation's other end may miss one link for a moment.
-    let mut complete = BTreeSet::new();
-    for _ in 0..12 {
+    let mut complete = 0;
+    for _ in 0..40 {
         world.run_for(Duration::from_millis(250));
         assert!((0..9).all(|i| chosen(&world, i) >= 3));
-        complete.extend((0..9).filter(|&i| chosen(&world, i) >= 4));
+        complete += usize::from((0..9).all(|i| chosen(&world, i) >= 4));
     }
-    assert_eq!(complete.len(), 9, "a lost link is made up for");
+    assert!(complete >= 20, "a lost link is made up for: all were complete {complete} times of 40");
 }
 
 /// A member record with this payload, of an author outside.
