@@ -11,6 +11,7 @@ pub mod digest;
 pub mod error;
 pub mod frame;
 pub mod gossip;
+pub mod hash;
 pub mod identity;
 pub mod links;
 pub mod membership;

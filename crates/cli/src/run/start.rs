@@ -84,7 +84,7 @@ fn store_help(why: &StoreError) -> &'static str {
             "check --data-dir, --identity and the section `mesh:`: a mesh with other limits or \
              another name is another mesh"
         }
-        StoreError::Newer { .. } => "nothing was changed",
+        StoreError::Version { .. } => "nothing was changed",
         _ => "name a folder that this user may write to: --data-dir DIR",
     }
 }

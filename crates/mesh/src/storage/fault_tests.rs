@@ -294,7 +294,7 @@ proptest! {
                 let told = found.records.len();
                 prop_assert!(found.records == whole || (truncate && new), "{told} records");
             }
-            Err(StoreError::Damaged { .. } | StoreError::Newer { .. }) => {}
+            Err(StoreError::Damaged { .. } | StoreError::Version { .. }) => {}
             Err(StoreError::Foreign { .. }) => prop_assert!(false, "its owner is verified as well"),
             Err(other) => prop_assert!(false, "{other}"),
         }
@@ -302,17 +302,33 @@ proptest! {
 }
 
 #[test]
-fn a_store_of_a_later_version_is_left_alone() {
+fn a_store_of_another_version_is_left_alone() {
     let disk = FakeDisk::default();
+    let set_format = |format: Option<u64>| {
+        let database = Database::builder().create_with_backend(disk.clone()).unwrap();
+        let write = database.begin_write().unwrap();
+        {
+            let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+            let mut meta = write.open_table(meta).unwrap();
+            match format {
+                Some(format) => meta.insert("format", format.to_le_bytes().as_slice()).map(drop),
+                None => meta.remove("format").map(drop),
+            }
+            .unwrap();
+        }
+        write.commit().unwrap();
+    };
     open_on(&disk).unwrap().0.close();
-    let database = Database::builder().create_with_backend(disk.clone()).unwrap();
-    let write = database.begin_write().unwrap();
-    let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
-    write.open_table(meta).unwrap().insert("format", 2u64.to_le_bytes().as_slice()).unwrap();
-    write.commit().unwrap();
-    drop(database);
-    let refused = open_on(&disk).err();
-    assert!(matches!(refused, Some(StoreError::Newer { found: 2, known: 1, .. })), "{refused:?}");
+    for (format, told) in [(Some(3), 3), (None, 1)] {
+        set_format(format);
+        let refused = open_on(&disk).err();
+        assert!(
+            matches!(refused, Some(StoreError::Version { found, known: 2, .. }) if found == told),
+            "{refused:?}"
+        );
+    }
+    set_format(Some(2));
+    open_on(&disk).unwrap().0.close();
 }
 
 fn on_disk(folder: &Folder) -> (Store, Found, mpsc::Receiver<Answer>) {

@@ -25,8 +25,10 @@ const NODE: &str = "node";
 /// Present in a copy of a store until the first commit after it.
 const OUTDATED: &str = "outdated";
 
-/// The format that this version writes; a file without a number has it.
-pub(super) const FORMAT_KNOWN: u64 = 1;
+/// The format of this version: these tables, and the signatures of this wire (docs/adr/0018).
+const FORMAT_KNOWN: u64 = 2;
+/// That of a file without a number.
+const FORMAT_FIRST: u64 = 1;
 /// The thread on which files are read that may be damaged. A panic there is told as damage: a
 /// program that prints panics may keep quiet about it.
 pub const CHECK_THREAD: &str = "knhk-mesh-store-check";
@@ -176,9 +178,9 @@ fn other(
     node: Option<NodeId>,
     mesh: Option<MeshId>,
 ) -> Result<Option<Other>, redb::Error> {
-    if let Some(format) = number(meta, FORMAT)?
-        && format > FORMAT_KNOWN
-    {
+    let is_new = meta.get(NODE)?.is_none();
+    let format = number(meta, FORMAT)?.unwrap_or(FORMAT_FIRST);
+    if format != FORMAT_KNOWN && !is_new {
         return Ok(Some(Other::Format(format)));
     }
     let differs = |name: &str, value: &[u8]| -> Result<bool, redb::Error> {
@@ -200,7 +202,7 @@ fn told(path: &Path, result: Result<Option<Other>, redb::Error>) -> Result<(), S
         Ok(None) => Ok(()),
         Ok(Some(Other::Owner(what))) => Err(StoreError::Foreign { path: path.into(), what }),
         Ok(Some(Other::Format(found))) => {
-            Err(StoreError::Newer { path: path.into(), found, known: FORMAT_KNOWN })
+            Err(StoreError::Version { path: path.into(), found, known: FORMAT_KNOWN })
         }
         Err(redb::Error::Io(reason)) => Err(StoreError::Unusable { path: path.into(), reason }),
         Err(error) => Err(damaged(path, &error)),

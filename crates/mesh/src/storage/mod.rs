@@ -57,17 +57,17 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A later version wrote it.
+    /// Another version wrote it.
     #[error(
-        "{path} has the format {found}, and this version reads up to {known}: start it with the \
-         version that wrote it, or a later one"
+        "{path} has the format {found}, and this version reads {known}: start it with the version \
+         that wrote it; or move it away, and the node takes its records back from its peers"
     )]
-    Newer {
+    Version {
         /// The file.
         path: PathBuf,
         /// Its format.
         found: u64,
-        /// The newest format that this version knows.
+        /// The format of this version.
         known: u64,
     },
     /// It belongs to another key or to another mesh.
