@@ -7,6 +7,7 @@
 //!   Mesh ──set, get, watch ...──> mailbox (1,024) ──> node task ──> reply
 //! ```
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use knhk_mesh_core::rng::mix;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::admission::Trust;
 use crate::clock::Clock;
 use crate::error::{JoinError, Stopped, WatchError};
 use crate::key_file::{self, KEY_FILE, Loaded};
@@ -26,7 +28,7 @@ use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::{Answer, Found, Store, StoreError};
-use crate::transport::{self, Settings, Traffic, Transport};
+use crate::transport::{self, Profile, Settings, Traffic, Transport};
 use crate::watch::{Watch, Watchers};
 
 /// Answers of the disk that wait for the node task; more only make the disk wait.
@@ -40,6 +42,7 @@ pub struct Mesh {
 
 pub(crate) struct Inner {
     pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) trust: Arc<Trust>,
     node: NodeId,
     mesh: MeshId,
     local_addr: SocketAddr,
@@ -88,11 +91,17 @@ impl Mesh {
         };
         let mesh = options.config.genesis.mesh_id();
         let (answer, answers) = mpsc::channel(ANSWERS);
+        let folder = options.data_dir.clone();
         let opened = open(options.identity, options.data_dir, mesh, answer).await?;
         let keypair = Arc::new(opened.key.keypair);
         let mut config = options.config;
         let settings = Settings {
             admission: config.admission.clone(),
+            credentials: options.credentials,
+            admission_key: config.genesis.admission_key,
+            folder: folder.clone(),
+            clock: options.clock.clone(),
+            zero_rtt: options.zero_rtt && options.profile == Profile::Normal,
             bind: options.bind,
             insecure: options.insecure,
             compression: options.compression,
@@ -133,9 +142,12 @@ impl Mesh {
         let node = Node::new(config, Box::new(keypair), &restored, seed, clock.now());
         let dialler = Dialler::new(&options.seeds, mix(random ^ 2), Instant::now());
         let (commands, mailbox) = mpsc::channel(MAILBOX);
+        let trust = transport.trust();
         let task = NodeTask {
             node,
-            effects: Effects::new(opened.store, dialler),
+            effects: Effects::new(opened.store, dialler, transport.greeting()),
+            trust: Arc::clone(&trust),
+            told: HashMap::new(),
             clock,
             transport,
             events,
@@ -144,7 +156,8 @@ impl Mesh {
             unused_key: opened.key.unused,
         };
         tokio::spawn(task.run());
-        let inner = Inner { commands, node: node_id, mesh, local_addr, random: mix(random ^ 3) };
+        let random = mix(random ^ 3);
+        let inner = Inner { commands, trust, node: node_id, mesh, local_addr, random };
         Ok(Mesh { inner: Arc::new(inner) })
     }
 

@@ -15,7 +15,9 @@
 mod dialler;
 mod effects;
 mod links;
+mod notices;
 
+use std::collections::HashMap;
 use std::mem::take;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,12 +37,13 @@ use tokio::time::Instant;
 pub(crate) use dialler::{Dialler, MAX_SEEDS};
 pub(crate) use effects::Effects;
 
+use crate::admission::{NOTICES, Trust};
 use crate::clock::Clock;
 use crate::error::WriteError;
 use crate::key_file;
 use crate::peer_registry::Model;
 use crate::storage::Answer;
-use crate::transport::{Event, Transport};
+use crate::transport::{Event, LinkId, Transport};
 
 /// Commands that wait for a node at most; callers wait for room.
 pub(crate) const MAILBOX: usize = 1_024;
@@ -76,6 +79,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) effects: &'a mut Effects,
     pub(crate) now: Now,
     pub(crate) clock: &'a Clock,
+    pub(crate) transport: &'a Transport,
 }
 
 impl Asked<'_> {
@@ -102,6 +106,9 @@ pub(crate) struct NodeTask {
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) answers: mpsc::Receiver<Answer>,
+    pub(crate) trust: Arc<Trust>,
+    /// Which links were told everything about admission, and when last.
+    pub(crate) told: HashMap<LinkId, Instant>,
     /// The file of a key that counts as used once the node's own state is on disk.
     pub(crate) unused_key: Option<PathBuf>,
 }
@@ -135,6 +142,10 @@ impl NodeTask {
     }
 
     async fn turns(&mut self) -> End {
+        for denial in self.trust.denied() {
+            self.input(Input::Denied(denial.node));
+        }
+        let trust = Arc::clone(&self.trust);
         let timer = tokio::time::sleep_until(Instant::now());
         tokio::pin!(timer);
         let mut next_look = Instant::now() + LOOK_EVERY;
@@ -150,6 +161,7 @@ impl NodeTask {
                         return end;
                     }
                 }
+                () = trust.news() => self.spread_news(),
                 () = &mut timer => {}
             }
             self.ready_events(&mut left);
@@ -206,7 +218,11 @@ impl NodeTask {
             Event::Batch { link, lane, messages } => {
                 let Some(via) = self.effects.links.peer(link) else { return 1 };
                 for message in &messages {
-                    self.message(via, lane, message);
+                    if message.first() == Some(&NOTICES) {
+                        self.notices(link, via, message);
+                    } else {
+                        self.message(via, lane, message);
+                    }
                 }
                 return messages.len();
             }
@@ -216,11 +232,16 @@ impl NodeTask {
                 }
                 let (node, chosen) = (link.node(), link.dialled());
                 self.effects.dialler.up(&link);
-                self.effects.links.arriving(link);
+                self.effects.links.arriving(link.clone());
                 self.input(Input::LinkUp { node, chosen });
                 self.effects.links.arrived(self.node.peer(&node));
+                if let Some(summary) = self.trust.summary() {
+                    // A full lane or a link that ended already: the next link brings it.
+                    let _ = link.send(Lane::Bulk, summary);
+                }
             }
             Event::Down { link, .. } => {
+                self.told.remove(&link);
                 if let Some(peer) = self.effects.links.forget(link) {
                     self.input(Input::LinkDown(peer));
                 }
@@ -279,8 +300,8 @@ impl NodeTask {
             }
             Some(Command::Ask(question)) => {
                 let now = self.clock.now();
-                let (node, effects, clock) = (&mut self.node, &mut self.effects, &self.clock);
-                question(&mut Asked { node, effects, now, clock });
+                let NodeTask { node, effects, clock, transport, .. } = self;
+                question(&mut Asked { node, effects, now, clock, transport });
             }
         }
         None

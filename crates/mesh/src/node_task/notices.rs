@@ -1,0 +1,52 @@
+//! What a node hears and tells about admission: used tokens and denied nodes go to every link as
+//! soon as they are known, and a fresh link compares what both ends know.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use knhk_mesh_core::identity::PeerIx;
+use knhk_mesh_core::messages::{Input, Lane};
+use tokio::time::Instant;
+
+use super::NodeTask;
+use crate::admission::Notice;
+use crate::transport::LinkId;
+
+/// A link is told everything at most so often, however often it asks.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+impl NodeTask {
+    /// A peer said something about admission.
+    pub(super) fn notices(&mut self, link: LinkId, via: PeerIx, message: &Bytes) {
+        match self.trust.heard(message) {
+            Ok(answer) if answer.is_empty() => {}
+            Ok(answer) => {
+                let now = Instant::now();
+                if self.told.get(&link).is_some_and(|last| now < *last + TELL_AGAIN) {
+                    return;
+                }
+                self.told.insert(link, now);
+                for message in answer {
+                    // A full lane: the next link compares again.
+                    let _ = self.effects.links.send(via, Lane::Bulk, message);
+                }
+            }
+            Err(why) => self.input(Input::Refused(via, why)),
+        }
+    }
+
+    /// Does and passes on what is new.
+    pub(super) fn spread_news(&mut self) {
+        let (news, messages) = self.trust.take_news();
+        for peer in self.node.linked().collect::<Vec<_>>() {
+            for message in &messages {
+                let _ = self.effects.links.send(peer, Lane::Bulk, message.clone());
+            }
+        }
+        for notice in news {
+            if let Notice::Denied(denial) = notice {
+                self.input(Input::Denied(denial.node));
+            }
+        }
+    }
+}
