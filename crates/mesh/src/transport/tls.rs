@@ -122,11 +122,6 @@ impl Tls {
         Ok(Tls { client, afresh, server, trust, keypair, leaf_ttl, identity, resolver, sessions })
     }
 
-    /// Whether sessions are resumed at all.
-    pub(crate) fn resumes(&self) -> bool {
-        self.sessions.is_some()
-    }
-
     /// Gives the connections to come a fresh leaf key.
     pub(crate) fn rotate(&self) -> Result<(), TlsError> {
         let fresh = self.identity().issue_leaf(self.trust.now())?;

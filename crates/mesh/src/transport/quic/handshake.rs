@@ -121,8 +121,15 @@ async fn hear(
     let mut welcomed = false;
     let mut said = None;
     if early {
-        // Nothing is said to, and nothing heard of, a node that was denied since.
-        let proven = shared.admitted(connection).map_err(|why| not_admitted(&why))?;
+        // Nothing is said to, and nothing heard of, a node that was denied since. It is told when
+        // the handshake has ended: before that QUIC has no words for the reason.
+        let proven = match shared.admitted(connection) {
+            Ok(proven) => proven,
+            Err(why) => {
+                established.await;
+                return Err(not_admitted(&why));
+            }
+        };
         let hello = hello::read(&mut stream).await.map_err(|error| broken(&error))?;
         if shared.local.would_register(proven.node) {
             let welcome = Hello::of_digest(shared.local.greeting.answer());
@@ -210,27 +217,29 @@ async fn connect_in_time(
     claim: &mut Claim<'_>,
 ) -> Result<(Connection, Met), DialError> {
     let limit = shared.local.settings.handshake_timeout;
-    let connected = timeout(limit, connect(shared, target, claim, true)).await;
+    // Seeds have one name together, under which no session may be found.
+    let mut resumed = target.node.is_some();
+    let connected = timeout(limit, connect(shared, target, claim, &mut resumed)).await;
     match connected.unwrap_or(Err(DialError::TimedOut)) {
         // The session that was resumed is not as good as its node: certificates were renewed, or
         // the other end has forgotten a pass. Once more, and everything is shown again.
-        Err(DialError::NotAdmitted) if target.node.is_some() && shared.tls.resumes() => {
-            let connected = timeout(limit, connect(shared, target, claim, false)).await;
+        Err(DialError::NotAdmitted) if resumed => {
+            let connected = timeout(limit, connect(shared, target, claim, &mut false)).await;
             connected.unwrap_or(Err(DialError::TimedOut))
         }
         other => other,
     }
 }
 
+/// Dials under an earlier session if `resume` allows it, which then says whether there was one.
+
 async fn connect(
     shared: &Shared,
     target: Target,
     claim: &mut Claim<'_>,
-    resume: bool,
+    resume: &mut bool,
 ) -> Result<(Connection, Met), DialError> {
-    // Seeds have one name together, under which no session may be found.
-    let resume = resume && target.node.is_some();
-    let config = if resume { &shared.client } else { &shared.afresh };
+    let config = if *resume { &shared.client } else { &shared.afresh };
     let connecting = shared
         .endpoint
         .connect_with(config.clone(), target.addr, &server_name(target.node))
@@ -239,6 +248,7 @@ async fn connect(
         Ok((connection, accepted)) => (connection, Some(accepted)),
         Err(connecting) => (connecting.await.map_err(|error| dial_error(&error))?, None),
     };
+    *resume = early.is_some();
     let closing = CloseUnlessDone(Some(connection.clone()));
     let met = match early {
         None => introduce(shared, &connection, claim).await,

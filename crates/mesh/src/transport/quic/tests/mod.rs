@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use knhk_mesh_core::identity::{Keypair, MeshId};
+use knhk_mesh_core::identity::{Keypair, MeshId, NodeId, Signer};
 use knhk_mesh_core::messages::Lane;
 use quinn::SendStream;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
+
+use crate::test_folder::Folder;
 
 use super::super::batch::{self, BatchError, MAX_BODY_BYTES};
 use super::super::counters::Refusal;
@@ -16,6 +18,12 @@ use super::super::tls::server_name;
 use super::super::{DialError, Down, HandshakeLimits, Link, Profile};
 use super::*;
 
+mod admission;
+mod early;
+mod moving;
+mod wire;
+
+
 const MESH: MeshId = MeshId([5; 32]);
 
 fn settings(secret: u8) -> Settings {
@@ -23,8 +31,40 @@ fn settings(secret: u8) -> Settings {
 }
 
 fn bound(secret: u8) -> (Quic, Receiver<Event>) {
+    bound_with(settings(secret))
+}
+
+fn bound_with(settings: Settings) -> (Quic, Receiver<Event>) {
     let (events, received) = channel(64);
-    (Quic::bind(settings(secret), events).unwrap(), received)
+    (Quic::bind(settings, events).unwrap(), received)
+}
+
+fn target(quic: &Quic) -> Target {
+    Target { node: Some(quic.shared.local.own), addr: quic.local_addr() }
+}
+
+async fn refused(events: &mut Receiver<Event>) -> DialError {
+    match next(events).await {
+        Event::DialFailed { why, .. } => why,
+        other => panic!("no refusal but {other:?}"),
+    }
+}
+
+async fn down(events: &mut Receiver<Event>) -> Down {
+    loop {
+        match next(events).await {
+            Event::Down { why, .. } => return why,
+            Event::Batch { .. } => {}
+            other => panic!("no end but {other:?}"),
+        }
+    }
+}
+
+/// The folder of one test, gone with it.
+fn folder(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    std::fs::create_dir_all(&folder.0).unwrap();
+    folder
 }
 
 async fn next(events: &mut Receiver<Event>) -> Event {
