@@ -10,12 +10,14 @@
 //!                  ├─> sim              simulates, compares, prints
 //!                  ├─> config           checks, shows and describes configurations
 //!                  ├─> keygen, genesis  the identities of nodes and meshes
+//!                  ├─> cert, ticket     what admits nodes, made with the operator's key
 //!                  ├─> doctor           finds what keeps a node from running
 //!                  └─> shell_words      completions, manual pages
 //! ```
 #![forbid(unsafe_code)]
 
 mod args;
+mod cert;
 mod commands;
 mod config;
 mod control;
@@ -24,11 +26,13 @@ mod doctor;
 mod failure;
 mod genesis;
 mod keygen;
+mod operator_key;
 mod process;
 mod run;
 mod shell_words;
 mod sim;
 mod stdout;
+mod ticket;
 mod usage;
 
 use std::process::ExitCode;
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
         Command::Sim(sim) => sim::run(&sim),
         Command::Config(config) => config::run(&config, json),
         Command::Keygen(keygen) => keygen::run(&keygen, json),
+        Command::Cert(cert) => cert::run(&cert, json),
+        Command::Ticket(ticket) => ticket::run(&ticket, json),
         Command::Genesis(genesis) => genesis::run(&genesis, json),
         Command::Doctor(doctor) => block_on(doctor::run(doctor, json)),
         Command::Completions(completions) => shell_words::completions(&completions, json),

@@ -28,7 +28,7 @@ use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::{Answer, Found, Store, StoreError};
-use crate::transport::{self, Profile, Settings, Traffic, Transport};
+use crate::transport::{self, BindError, Event, Profile, Settings, Traffic, Transport};
 use crate::watch::{Watch, Watchers};
 
 /// Answers of the disk that wait for the node task; more only make the disk wait.
@@ -99,7 +99,7 @@ impl Mesh {
             admission: config.admission.clone(),
             credentials: options.credentials,
             admission_key: config.genesis.admission_key,
-            folder: folder.clone(),
+            folder,
             clock: options.clock.clone(),
             zero_rtt: options.zero_rtt && options.profile == Profile::Normal,
             bind: options.bind,
@@ -112,12 +112,7 @@ impl Mesh {
             ..Settings::new(Arc::clone(&keypair), mesh, options.profile)
         };
         let (event, events) = mpsc::channel(transport::EVENT_CAPACITY);
-        let transport = match options.transport {
-            TransportKind::Quic => Transport::quic(settings, event),
-            TransportKind::Tcp => Transport::tcp(settings, event),
-            TransportKind::Memory(hub) => Transport::memory(settings, event, hub),
-        };
-        let transport = match transport {
+        let transport = match bind(options.transport, settings, event) {
             Ok(transport) => transport,
             Err(error) => {
                 // The caller may try another address with the same folder: it has to be free.
@@ -261,6 +256,18 @@ impl Mesh {
         question: impl FnOnce(&mut Asked<'_>) -> R + Send + 'static,
     ) -> Result<R, Stopped> {
         ask(&self.inner.commands, question).await
+    }
+}
+
+fn bind(
+    kind: TransportKind,
+    settings: Settings,
+    event: mpsc::Sender<Event>,
+) -> Result<Transport, BindError> {
+    match kind {
+        TransportKind::Quic => Transport::quic(settings, event),
+        TransportKind::Tcp => Transport::tcp(settings, event),
+        TransportKind::Memory(hub) => Transport::memory(settings, event, hub),
     }
 }
 

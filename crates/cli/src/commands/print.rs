@@ -47,10 +47,18 @@ pub(super) fn answer(ask: &Ask, answer: &str, json: bool) -> Result<Reader, Fail
             let (node, address) = (text(&said, "node"), text(&said, "address"));
             write_out(format!("{node} at {address}: {} ms\n", said["rtt_ms"]).as_bytes())
         }
-        // What was written is known; no news is good news.
-        Ask::Set(_) | Ask::Del(_) | Ask::Incr(_) | Ask::Add(_) | Ask::Remove(_) | Ask::Watch(_) => {
-            Ok(Reader::There)
+        Ask::Denied(_) => {
+            let nodes = said.as_array().into_iter().flatten().map(|one| text(one, "node"));
+            write_out(nodes.map(|node| format!("{node}\n")).collect::<String>().as_bytes())
         }
+        // What was written is known; no news is good news.
+        Ask::Set(_)
+        | Ask::Del(_)
+        | Ask::Incr(_)
+        | Ask::Add(_)
+        | Ask::Remove(_)
+        | Ask::Watch(_)
+        | Ask::Deny(_) => Ok(Reader::There),
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value as Json, json};
 
+use super::admission;
 use super::protocol::{Fault, Request, text_or_base64};
 
 /// A peer counts as alive if it is linked or was heard within this time.
@@ -53,6 +54,8 @@ pub(crate) async fn answer(node: &Mesh, request: &Request) -> Result<Box<RawValu
         "status" => raw(&status(node).await?),
         "digest" => raw(&digest(node).await?),
         "ping" => raw(&ping(node, request).await?),
+        "deny" => raw(&admission::deny(node, request).await?),
+        "denied" => raw(&admission::denied(node)),
         other => {
             let message = format!("there is no operation {other:?}");
             Err(Fault::usage(&message))
@@ -287,6 +290,7 @@ async fn status(node: &Mesh) -> Result<Status, Fault> {
         Phase::Starting => "starting",
         Phase::Ready => "ready",
         Phase::Convicted => "convicted",
+        Phase::Denied => "denied",
         Phase::Left => "left",
     };
     Ok(Status {
@@ -431,7 +435,9 @@ fn rejected_fault(rejected: &Rejected) -> Fault {
         Rejected::Busy { .. } => fault("busy", 1, "nothing was written: try again"),
         Rejected::Overflow => fault("overflow", 1, "nothing was written"),
         Rejected::Left => fault("left", 3, "start the node again"),
-        Rejected::Convicted => fault("denied", 8, "start the node with a new key"),
+        Rejected::Convicted | Rejected::Denied => {
+            fault("denied", 8, "start the node with a new key")
+        }
         Rejected::NotStored(_) => fault("not_stored", 1, "look after the disk of the node"),
         _ => fault("failed", 1, "see the message"),
     }

@@ -63,9 +63,8 @@ fn only_a_node_with_a_bound_token_of_this_mesh_admits() {
     let forged = Token::sign(&pair(4), &MESH, [9; 16], NEVER, NEVER, None);
     let forged = Pass::sign(&pair(2), token(2, Some(id(2))), &MESH, forged, id(3), NOW);
     assert_eq!(check(&forged, &MESH, 0), Err(NotAdmitted::Signature));
-    let bound = Pass::sign(
-        &pair(2), token(2, Some(id(2))), &MESH, token(3, Some(id(3))), id(4), NOW,
-    );
+    let bound =
+        Pass::sign(&pair(2), token(2, Some(id(2))), &MESH, token(3, Some(id(3))), id(4), NOW);
     assert_eq!(check(&bound, &MESH, 0), Err(NotAdmitted::OtherNode));
 }
 

@@ -1,7 +1,7 @@
 //! What a chain of two certificates proves: which node is at the other end, and until when.
 //!
 //! ```text
-//! [ leaf: a TLS key ] ──signed by──► [ identity: NodeId ] ──signed by──► itself, or an operator's root
+//! [ leaf: a TLS key ] ──signed by──► [ identity: NodeId ] ──signed by──► itself, or a root
 //! ```
 //!
 //! Under an operator's roots the identity names its node and its mesh in a URI, so that one
@@ -128,8 +128,7 @@ pub(super) fn public_key(certificate: &CertificateDer<'_>) -> Option<NodeId> {
 }
 
 fn end_of_validity(certificate: &CertificateDer<'_>) -> Result<WallMs, Unproven> {
-    let (_, parsed) =
-        X509Certificate::from_der(certificate).map_err(|_| Unproven::BadProof)?;
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| Unproven::BadProof)?;
     let seconds = parsed.validity().not_after.timestamp();
     // The last second is valid to its end.
     Ok(WallMs(u64::try_from(seconds).unwrap_or(0).saturating_add(1).saturating_mul(1_000)))

@@ -46,9 +46,7 @@ impl Mesh {
     /// # Errors
     /// [`Stopped`], or in the inner result why it stays where it was.
     pub async fn rebind(&self, addr: SocketAddr) -> Result<Result<SocketAddr, BindError>, Stopped> {
-        self.ask(move |asked| {
-            asked.transport.rebind(addr).map(|()| asked.transport.local_addr())
-        })
-        .await
+        self.ask(move |asked| asked.transport.rebind(addr).map(|()| asked.transport.local_addr()))
+            .await
     }
 }

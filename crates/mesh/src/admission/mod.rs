@@ -2,9 +2,9 @@
 //! remembers, and what it tells others about tokens that were used and nodes that are denied.
 //!
 //! ```text
-//!   files: roots, certificate, token, pass ─┐            ┌─ TLS: verify, and again after the handshake
-//!   operator: denials ──────────────────────┼─> Trust ───┼─ every live link, when something ends or changes
-//!   peers: notices ─────────────────────────┘     │      └─ the node: records of the denied vanish
+//!   files: roots, certificate, token, pass ─┐        ┌─ TLS, and again after each handshake
+//!   operator: denials ──────────────────────┼─> Trust ┼─ live links, when something ends or changes
+//!   peers: notices ─────────────────────────┘     │   └─ the node: records of the denied vanish
 //!                                                 └─> file `notices`, other links
 //! ```
 //!

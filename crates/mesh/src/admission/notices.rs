@@ -245,8 +245,7 @@ mod tests {
 
     #[test]
     fn notices_survive_the_wire_in_bounded_pieces() {
-        let all: Vec<Notice> =
-            (0..=255).map(denied).chain((0..300).map(|n| used(n, 9))).collect();
+        let all: Vec<Notice> = (0..=255).map(denied).chain((0..300).map(|n| used(n, 9))).collect();
         let messages = encode(&all);
         assert!(messages.len() > 3 && messages.iter().all(|m| m.len() <= PIECE));
         let mut back = Vec::new();
@@ -282,7 +281,10 @@ mod tests {
         let mut known = Known::default();
         assert_eq!(take(&mut known, &used(1, 4)), Ok(true));
         assert_eq!(take(&mut known, &used(1, 5)), Ok(false), "the first one stays");
-        assert_eq!(known.used(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap().node, id(4));
+        assert_eq!(
+            known.used(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap().node,
+            id(4)
+        );
         let forged = Notice::Denied(Denial::sign(&pair(2), &MESH, id(4), NOW));
         assert_eq!(take(&mut known, &forged), Err(NotAdmitted::Signature));
         assert!(!known.denials.denies(&id(4)));

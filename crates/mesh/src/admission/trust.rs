@@ -208,10 +208,7 @@ impl Trust {
 
     /// The same for the node behind a chain that TLS has verified at some time: everything is asked
     /// again.
-    pub(crate) fn admits_chain(
-        &self,
-        chain: &[CertificateDer<'_>],
-    ) -> Result<Proven, NotAdmitted> {
+    pub(crate) fn admits_chain(&self, chain: &[CertificateDer<'_>]) -> Result<Proven, NotAdmitted> {
         let proven = self.introduces(chain)?;
         let until = self.admits(&proven.node)?.min(proven.until);
         Ok(Proven { until, ..proven })
@@ -413,8 +410,7 @@ impl Trust {
 
     /// What is to be told to every link, and what the node itself has to hear.
     pub(crate) fn take_news(&self) -> (Vec<Notice>, Vec<Bytes>) {
-        let fresh =
-            std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner));
+        let fresh = std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner));
         let messages = notices::encode(&fresh);
         (fresh, messages)
     }

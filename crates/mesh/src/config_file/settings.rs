@@ -55,8 +55,8 @@ impl NotRunnable {
                 "run one cell with `topology: single_region_mesh`; `config check` accepts this file"
             }
             NotRunnable::NoCredentials { admission: "ca", .. } => {
-                "give --data-dir (then it is node.crt there) or write `certificate:` below `node:`; \
-                 `knhk-mesh cert issue` makes one"
+                "give --data-dir (then it is node.crt there) or write `certificate:` below \
+                 `node:`; `knhk-mesh cert issue` makes one"
             }
             NotRunnable::NoCredentials { .. } => {
                 "put the token into KNHK_MESH_TOKEN, or write `token_file:` below `node:`; \

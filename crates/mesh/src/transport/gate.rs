@@ -154,7 +154,8 @@ mod tests {
     use super::*;
 
     fn gate() -> Arc<Gate> {
-        let limits = HandshakeLimits { under_way: 6, retry_above: 4, per_address: 2, per_second: 3 };
+        let limits =
+            HandshakeLimits { under_way: 6, retry_above: 4, per_address: 2, per_second: 3 };
         Gate::new(limits)
     }
 

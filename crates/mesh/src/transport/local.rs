@@ -76,7 +76,11 @@ impl Local {
 
     /// Ends the links of those that are not admitted any more: each at its end, and all that
     /// something changed for. For ever.
-    pub(crate) async fn watch_admission(self: Arc<Self>, on_change: impl Fn(), on_renewal: impl Fn(&Link)) {
+    pub(crate) async fn watch_admission(
+        self: Arc<Self>,
+        on_change: impl Fn(),
+        on_renewal: impl Fn(&Link),
+    ) {
         let mut changes = self.trust.changes();
         loop {
             let changed = tokio::select! {

@@ -16,8 +16,8 @@ use knhk_mesh_core::identity::NodeId;
 use knhk_mesh_core::messages::{Close, Lane};
 use knhk_mesh_core::rng::Rng;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::batch::body_bytes;
@@ -235,8 +235,7 @@ fn prove(local: &Local, peer: &Local, target: Target) -> Result<(), DialError> {
     if target.node.is_some_and(|node| node != peer.own) {
         return Err(DialError::WrongKey);
     }
-    let admitted =
-        local.trust.admits(&peer.own).is_ok() && peer.trust.admits(&local.own).is_ok();
+    let admitted = local.trust.admits(&peer.own).is_ok() && peer.trust.admits(&local.own).is_ok();
     if admitted { Ok(()) } else { Err(DialError::NotAdmitted) }
 }
 

@@ -57,7 +57,8 @@ impl Registry {
             return Err(DialError::Leaving);
         }
         if (tables.links.len() >= self.max_links && !renews)
-            || tables.dialled_addrs.len() >= self.max_links {
+            || tables.dialled_addrs.len() >= self.max_links
+        {
             return Err(DialError::NoRoom);
         }
         if target.node.is_none()

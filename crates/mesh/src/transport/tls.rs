@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Under an operator's authority the identity is signed by its root instead of itself. Sessions are
-//! resumed with nodes that were met before. A resumed session skips the verifier, so whoever holds a
-//! connection judges the chain again.
+//! resumed with nodes that were met before. A resumed session skips the verifier, so whoever holds
+//! a connection judges the chain again.
 
 mod certificate;
 mod sessions;
@@ -78,9 +78,9 @@ impl Tls {
         trust.check_own(&leaf.cert)?;
         let resolver = Arc::new(HotResolver(RwLock::new(leaf)));
         let most = SESSIONS_PER_LINK * settings.max_links;
-        let sessions = settings.zero_rtt.then(|| {
-            (Arc::new(Accepted::new(most)), Arc::new(Dialled::new(most)))
-        });
+        let sessions = settings
+            .zero_rtt
+            .then(|| (Arc::new(Accepted::new(most)), Arc::new(Dialled::new(most))));
         let mut provider = ring::default_provider();
         if settings.aes_256_only {
             provider.cipher_suites = vec![ring::cipher_suite::TLS13_AES_256_GCM_SHA384];

@@ -19,7 +19,8 @@ fn started_with(effective: &Effective) -> String {
     let binds: Vec<_> = effective.bind_candidates().collect();
     format!(
         "{config:?} {} {transport:?} {bind} {binds:?} {seeds:?} {:?} {data_dir:?} {insecure} \
-         {compression} {rotate_every:?} {aes_256_only} {rate_limit_per_peer:?} {credentials:?} {zero_rtt} {:?}",
+         {compression} {rotate_every:?} {aes_256_only} {rate_limit_per_peer:?} {credentials:?} \
+         {zero_rtt} {:?}",
         config.genesis.mesh_id(),
         effective.seed_names(),
         effective.check_runnable(),

@@ -55,7 +55,8 @@ impl Rules<'_> {
                         makes one";
             self.conflict(values.origin("mesh.admission"), message, help);
         }
-        let only = [("mesh.ca_file", "ca"), ("node.certificate", "ca"), ("node.token_file", "token")];
+        let only =
+            [("mesh.ca_file", "ca"), ("node.certificate", "ca"), ("node.token_file", "token")];
         for (path, needs) in only {
             if values.is_given(path) && admission != needs {
                 let message = format!("`{path}` is given, and admission is {admission}");

@@ -193,11 +193,10 @@ pub(super) async fn dial(shared: Arc<Shared>, target: Target, renews: bool) {
     };
     let connected = connect_in_time(&shared, target, &mut claim).await;
     let registered = connected.and_then(|(connection, met)| {
-        let (link, replaced) =
-            register(&shared, &connection, met.proven, true).map_err(|why| {
-                connection.close(code(why), b"");
-                DialError::from(why)
-            })?;
+        let (link, replaced) = register(&shared, &connection, met.proven, true).map_err(|why| {
+            connection.close(code(why), b"");
+            DialError::from(why)
+        })?;
         Ok((connection, link, replaced, met.hello.digest))
     });
     drop(claim);

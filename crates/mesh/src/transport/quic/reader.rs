@@ -17,11 +17,7 @@ use super::{Shared, endpoint};
 const FIRST_BYTES: usize = 1_024;
 
 /// Reads until the connection ends or the peer breaks the protocol.
-pub(super) async fn read_batches(
-    shared: &Shared,
-    link: &Link,
-    connection: &Connection,
-) {
+pub(super) async fn read_batches(shared: &Shared, link: &Link, connection: &Connection) {
     let most = endpoint::uni_streams(shared.local.settings.profile) as usize;
     let mut streams: Vec<Partial> = Vec::new();
     let mut accepts = true;

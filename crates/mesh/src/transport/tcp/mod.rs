@@ -26,8 +26,8 @@ use tokio::time::{Instant, timeout};
 
 use super::batch::{self, BatchError, HEADER_BYTES, Header};
 use super::counters::Counters;
-use super::link::{Link, Wire as LinkWire};
 use super::gate::HalfOpen;
+use super::link::{Link, Wire as LinkWire};
 use super::local::Local;
 use super::{BindError, DialError, Down, Event, Settings, Target};
 use crate::admission::Trust;

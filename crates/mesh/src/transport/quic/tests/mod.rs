@@ -23,7 +23,6 @@ mod early;
 mod moving;
 mod wire;
 
-
 const MESH: MeshId = MeshId([5; 32]);
 
 fn settings(secret: u8) -> Settings {
