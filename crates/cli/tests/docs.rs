@@ -154,5 +154,5 @@ fn the_examples_of_who_belongs_work() {
     }
     let hal = std::fs::read_to_string(folder.path("hal.id")).unwrap();
     assert_eq!(std::fs::read_to_string(folder.path("denied.txt")).unwrap(), hal);
-    assert!(std::fs::read_to_string(folder.path("shown.txt")).unwrap().contains("89 days left"));
+    assert!(std::fs::read_to_string(folder.path("shown.txt")).unwrap().contains("valid, "));
 }

@@ -260,11 +260,11 @@ pub fn describe(path: &Path) -> Result<Vec<Description>, CertificateError> {
         let (_, parsed) = X509Certificate::from_der(der).map_err(|_| malformed())?;
         let names = parsed.subject_alternative_name().ok().flatten();
         let names = names.iter().flat_map(|names| &names.value.general_names);
-        let ours = names.filter_map(|name| match name {
+        let mut ours = names.filter_map(|name| match name {
             GeneralName::URI(uri) => parts_of_uri(uri),
             _ => None,
         });
-        let ours = ours.last();
+        let ours = ours.next_back();
         Ok(Description {
             kind: match ours {
                 Some(_) => "node",

@@ -231,7 +231,6 @@ async fn connect_in_time(
 }
 
 /// Dials under an earlier session if `resume` allows it, which then says whether there was one.
-
 async fn connect(
     shared: &Shared,
     target: Target,
@@ -380,8 +379,8 @@ impl Shared {
 }
 
 /// The certificates of the other end, as TLS or the resumed session has them.
-pub(super) fn chain(connection: &Connection) -> Option<Box<Vec<CertificateDer<'static>>>> {
-    connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()
+pub(super) fn chain(connection: &Connection) -> Option<Vec<CertificateDer<'static>>> {
+    connection.peer_identity()?.downcast().ok().map(|chain| *chain)
 }
 
 fn register(

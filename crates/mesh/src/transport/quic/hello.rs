@@ -117,7 +117,7 @@ mod tests {
         let pass = Pass::of_token(token()).unwrap();
         let said = [
             Hello { join: true, ..Hello::default() },
-            Hello { passes: vec![pass.clone()], digest: Some(digest()), ..Hello::default() },
+            Hello { passes: vec![pass], digest: Some(digest()), ..Hello::default() },
             Hello { token: Some(token()), ..Hello::default() },
         ];
         for hello in &said {

@@ -158,7 +158,7 @@ async fn a_resumed_session_is_judged_again() {
     let config = a.0.shared.client.clone();
     let name = server_name(Some(node(2)));
     let connecting = a.0.shared.endpoint.connect_with(config, b.0.local_addr(), &name).unwrap();
-    let (connection, accepted) = connecting.into_0rtt().ok().expect("a session to resume");
+    let (connection, accepted) = connecting.into_0rtt().expect("a session to resume");
     let hello = batch::encode(Lane::Digest, &[], false);
     stream_of(&connection, &hello).await;
     accepted.await;
