@@ -117,3 +117,18 @@ fn denials_merge_in_any_order_and_are_the_admission_keys_own() {
     let own = Denial::sign(&pair(4), &MESH, id(3), NOW);
     assert_eq!(own.check(&id(1), &MESH), Err(NotAdmitted::Signature));
 }
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_bytes_are_read_calmly_and_admit_nobody(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400),
+    ) {
+        if let Ok(pass) = Pass::decode(&bytes) {
+            proptest::prop_assert!(check(&pass, &MESH, 0).is_err());
+        }
+        if let Ok(token) = Token::decode(&bytes) {
+            proptest::prop_assert!(token.check(&id(1), &MESH).is_err());
+        }
+        let _ = Denial::decode(&bytes);
+    }
+}

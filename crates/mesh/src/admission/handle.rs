@@ -41,7 +41,7 @@ impl Mesh {
     }
 
     /// Moves to another address, as after a change of network. Links go on; messages under way
-    /// arrive.
+    /// arrive. What the node announced as its address stays: others dial that until its next start.
     ///
     /// # Errors
     /// [`Stopped`], or in the inner result why it stays where it was.

@@ -107,7 +107,8 @@ impl Local {
 
     /// How soon the clock is looked at again.
     fn pause(&self) -> Duration {
-        let nothing_ends = self.registry.links().iter().all(|link| link.until() == NEVER);
+        let links = self.registry.links();
+        let nothing_ends = !links.is_empty() && links.iter().all(|link| link.until() == NEVER);
         Duration::from_millis(match self.settings.profile {
             _ if nothing_ends && !self.settings.clock.is_manual() => 60_000,
             // A clock that is set by hand jumps.
