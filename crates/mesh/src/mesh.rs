@@ -143,6 +143,7 @@ impl Mesh {
             effects: Effects::new(opened.store, dialler, transport.greeting()),
             trust: Arc::clone(&trust),
             told: HashMap::new(),
+            compared: 0,
             clock,
             transport,
             events,

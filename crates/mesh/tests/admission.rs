@@ -87,7 +87,8 @@ async fn a_denial_goes_through_the_mesh_and_what_is_left_of_the_node_is_the_same
     common::eventually(|| async { ada.get("by-eve").await.unwrap().is_some() }).await;
     let mut watch = bob.watch("by-eve").await.unwrap();
     // Known at one side of a split only, when the denial comes.
-    hub.set_apart(&[vec![ada.node_id()], vec![bob.node_id(), eve.node_id()]]);
+    let alone = ada.node_id();
+    hub.split(move |node| u32::from(*node == alone));
     eve.set("late", "3").await.unwrap();
     common::eventually(|| async { bob.get("late").await.unwrap().is_some() }).await;
     assert!(ada.deny(denial(&ada, eve.node_id())).await.unwrap());
@@ -124,6 +125,9 @@ async fn nobody_but_the_operator_denies_and_a_mesh_without_one_has_nobody_who_co
     let free = Mesh::join(on(&MemoryHub::new(), 7)).await.unwrap();
     let denied = free.deny(denial(&free, bob.node_id())).await;
     assert!(matches!(denied, Err(AdmissionError::NoKey)));
-    assert!(matches!(ada.deny(denial(&free, bob.node_id())).await, Err(AdmissionError::Refused(_))));
+    assert!(matches!(
+        ada.deny(denial(&free, bob.node_id())).await,
+        Err(AdmissionError::Refused(_))
+    ));
     assert!(ada.denied().is_empty() && free.denied().is_empty());
 }

@@ -3,7 +3,8 @@
 //! times.
 //!
 //! ```text
-//!   a link comes up   summary (33 B) ─► differs from the own? ─► all notices, in pieces
+//!   a link comes up   summary (34 B) ─► differs? ─► all notices in pieces, the own summary
+//!   now and then      the same, with one link
 //!   something is new  that notice ─► every link, and from there on
 //! ```
 

@@ -351,7 +351,10 @@ impl Trust {
                 if state.known.hash(now) == hash {
                     return Ok(Vec::new());
                 }
-                Ok(notices::encode(&state.known.all(now)))
+                let mut answer = notices::encode(&state.known.all(now));
+                // So that the other end tells what is missing here.
+                answer.push(state.known.summary(now));
+                Ok(answer)
             }
             Heard::Notices(notices) => {
                 let mut fresh = Vec::new();
@@ -386,6 +389,11 @@ impl Trust {
     /// What a fresh link is told first; `None` where nothing is ever denied or used.
     pub(crate) fn summary(&self) -> Option<Bytes> {
         self.admission_key.map(|_| self.lock().known.summary(self.now()))
+    }
+
+    /// Whether there is something that another node may have missed.
+    pub(crate) fn knows_something(&self) -> bool {
+        !self.lock().known.all(self.now()).is_empty()
     }
 
     /// Who is denied.

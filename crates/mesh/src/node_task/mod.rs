@@ -109,6 +109,8 @@ pub(crate) struct NodeTask {
     pub(crate) trust: Arc<Trust>,
     /// Which links were told everything about admission, and when last.
     pub(crate) told: HashMap<LinkId, Instant>,
+    /// Which link was compared with last.
+    pub(crate) compared: usize,
     /// The file of a key that counts as used once the node's own state is on disk.
     pub(crate) unused_key: Option<PathBuf>,
 }
@@ -357,6 +359,7 @@ impl NodeTask {
             }
         }
         self.node.registry_mut().rebuild_near();
+        self.compare_notices();
         if !self.effects.mirror.is_open() {
             return LOOK_EVERY;
         }

@@ -35,6 +35,19 @@ impl NodeTask {
         }
     }
 
+    /// Compares with one link after the other what both ends know: what a full lane or a broken
+    /// link has lost comes by this.
+    pub(super) fn compare_notices(&mut self) {
+        let linked: Vec<PeerIx> = self.node.linked().collect();
+        if linked.is_empty() || !self.trust.knows_something() {
+            return;
+        }
+        self.compared = (self.compared + 1) % linked.len();
+        if let Some(summary) = self.trust.summary() {
+            let _ = self.effects.links.send(linked[self.compared], Lane::Bulk, summary);
+        }
+    }
+
     /// Does and passes on what is new.
     pub(super) fn spread_news(&mut self) {
         let (news, messages) = self.trust.take_news();
