@@ -7,7 +7,6 @@
 //!   Mesh ──set, get, watch ...──> mailbox (1,024) ──> node task ──> reply
 //! ```
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use crate::admission::Trust;
 use crate::clock::Clock;
 use crate::error::{JoinError, Stopped, WatchError};
 use crate::key_file::{self, KEY_FILE, Loaded};
-use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask};
+use crate::node_task::{Asked, Command, Compared, Dialler, Effects, MAILBOX, NodeTask};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::{Answer, Found, Store, StoreError};
@@ -85,10 +84,8 @@ impl Mesh {
     /// ```
     pub async fn join(options: Options) -> Result<Mesh, JoinError> {
         options.check()?;
-        let random = match options.random_seed {
-            Some(seed) => seed,
-            None => getrandom::u64().map_err(|e| JoinError::Randomness(e.to_string()))?,
-        };
+        let drawn = || getrandom::u64().map_err(|e| JoinError::Randomness(e.to_string()));
+        let random = options.random_seed.map_or_else(drawn, Ok)?;
         let mesh = options.config.genesis.mesh_id();
         let (answer, answers) = mpsc::channel(ANSWERS);
         let folder = options.data_dir.clone();
@@ -142,8 +139,7 @@ impl Mesh {
             node,
             effects: Effects::new(opened.store, dialler, transport.greeting()),
             trust: Arc::clone(&trust),
-            told: HashMap::new(),
-            compared: 0,
+            compared: Compared::default(),
             clock,
             transport,
             events,

@@ -2,10 +2,10 @@
 //! remembers, and what it tells others about tokens that were used and nodes that are denied.
 //!
 //! ```text
-//!   files: roots, certificate, token, pass ─┐        ┌─ TLS, and again after each handshake
-//!   operator: denials ──────────────────────┼─> Trust ┼─ live links, when something ends or changes
-//!   peers: notices ─────────────────────────┘     │   └─ the node: records of the denied vanish
-//!                                                 └─> file `notices`, other links
+//!   files: roots, certificate, token, pass ─┐        ┌─ TLS, and after each handshake
+//!   operator: denials ──────────────────────┼─ Trust ┼─ live links: something ends or changes
+//!   peers: notices ─────────────────────────┘   │    └─ the node: records of the denied vanish
+//!                                               └─> file `notices`, other links
 //! ```
 //!
 //! The statements themselves and their signatures are core's ([`knhk_mesh_core::admission`]).

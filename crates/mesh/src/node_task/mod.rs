@@ -17,7 +17,6 @@ mod effects;
 mod links;
 mod notices;
 
-use std::collections::HashMap;
 use std::mem::take;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,6 +35,7 @@ use tokio::time::Instant;
 
 pub(crate) use dialler::{Dialler, MAX_SEEDS};
 pub(crate) use effects::Effects;
+pub(crate) use notices::Compared;
 
 use crate::admission::{NOTICES, Trust};
 use crate::clock::Clock;
@@ -43,7 +43,7 @@ use crate::error::WriteError;
 use crate::key_file;
 use crate::peer_registry::Model;
 use crate::storage::Answer;
-use crate::transport::{Event, LinkId, Transport};
+use crate::transport::{Event, Transport};
 
 /// Commands that wait for a node at most; callers wait for room.
 pub(crate) const MAILBOX: usize = 1_024;
@@ -107,10 +107,7 @@ pub(crate) struct NodeTask {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) answers: mpsc::Receiver<Answer>,
     pub(crate) trust: Arc<Trust>,
-    /// Which links were told everything about admission, and when last.
-    pub(crate) told: HashMap<LinkId, Instant>,
-    /// Which link was compared with last.
-    pub(crate) compared: usize,
+    pub(crate) compared: Compared,
     /// The file of a key that counts as used once the node's own state is on disk.
     pub(crate) unused_key: Option<PathBuf>,
 }
@@ -243,7 +240,7 @@ impl NodeTask {
                 }
             }
             Event::Down { link, .. } => {
-                self.told.remove(&link);
+                self.compared.ended(link);
                 if let Some(peer) = self.effects.links.forget(link) {
                     self.input(Input::LinkDown(peer));
                 }

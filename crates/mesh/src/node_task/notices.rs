@@ -1,6 +1,7 @@
 //! What a node hears and tells about admission: used tokens and denied nodes go to every link as
 //! soon as they are known, and a fresh link compares what both ends know.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,21 @@ use crate::transport::LinkId;
 /// A link is told everything at most so often, however often it asks.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 
+/// With whom was compared what both ends know.
+#[derive(Default)]
+pub(crate) struct Compared {
+    /// Links that were told everything, and when last.
+    told: HashMap<LinkId, Instant>,
+    /// Which link was asked last.
+    last: usize,
+}
+
+impl Compared {
+    pub(super) fn ended(&mut self, link: LinkId) {
+        self.told.remove(&link);
+    }
+}
+
 impl NodeTask {
     /// A peer said something about admission.
     pub(super) fn notices(&mut self, link: LinkId, via: PeerIx, message: &Bytes) {
@@ -22,10 +38,10 @@ impl NodeTask {
             Ok(answer) if answer.is_empty() => {}
             Ok(answer) => {
                 let now = Instant::now();
-                if self.told.get(&link).is_some_and(|last| now < *last + TELL_AGAIN) {
+                if self.compared.told.get(&link).is_some_and(|last| now < *last + TELL_AGAIN) {
                     return;
                 }
-                self.told.insert(link, now);
+                self.compared.told.insert(link, now);
                 for message in answer {
                     // A full lane: the next link compares again.
                     let _ = self.effects.links.send(via, Lane::Bulk, message);
@@ -42,9 +58,10 @@ impl NodeTask {
         if linked.is_empty() || !self.trust.knows_something() {
             return;
         }
-        self.compared = (self.compared + 1) % linked.len();
+        let next = (self.compared.last + 1) % linked.len();
+        self.compared.last = next;
         if let Some(summary) = self.trust.summary() {
-            let _ = self.effects.links.send(linked[self.compared], Lane::Bulk, summary);
+            let _ = self.effects.links.send(linked[next], Lane::Bulk, summary);
         }
     }
 
