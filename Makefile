@@ -5,13 +5,14 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .PHONY: help test verify fmt-check clippy unit docs deny fix coverage fuzz fuzz-reach bench \
-	sim-check sim-accept sim-nightly help-accept
+	sim-check sim-accept sim-nightly help-accept kill-loop
 
 CARGO ?= cargo
 # One profile and one set of flags everywhere, so that no step builds again what another built.
 LOCKED := --locked
 SECONDS_PER_TARGET ?= 60
 SEEDS ?= 1000
+ROUNDS ?= 200
 BENCH ?= hot_path
 BENCH_ARGS ?=
 
@@ -56,6 +57,9 @@ sim-check: ## The simulator's regression gate; part of test.
 sim-accept: ## Take the figures of this code as the new baseline.
 	SIM_ACCEPT=1 $(CARGO) test $(LOCKED) -p knhk-mesh-sim --test baseline
 	@git diff --stat -- crates/sim/tests/baseline.json
+
+kill-loop: ## ROUNDS times kill -9 under writes on three processes; part of test with a few.
+	KILL_ROUNDS=$(ROUNDS) $(CARGO) test $(LOCKED) -p knhk-mesh-cli --test kill_loop -- --nocapture
 
 help-accept: ## Take the help texts of this code as the agreed ones.
 	HELP_ACCEPT=1 $(CARGO) test $(LOCKED) -p knhk-mesh-cli every_help_text

@@ -55,6 +55,12 @@ pub(crate) enum Command {
     /// The token of a node that exists (--node) lets that node admit others; a mesh needs one such
     /// node at least. Any other token is for whoever brings it first: hand it over like a password.
     Ticket(crate::ticket::Ticket),
+    /// Make the records of a node anew from a backup that `knhk-mesh backup` wrote
+    ///
+    /// The node must not run, its key must be back already, and records that are there are not
+    /// overwritten. A backup may be older than what peers hold: the node takes its records back
+    /// from peers before it writes.
+    Restore(crate::restore::Restore),
     /// Print what the members of a mesh agreed on, and the mesh id that follows from it
     ///
     /// Nodes meet only if their mesh ids are equal.
@@ -130,9 +136,6 @@ pub(crate) struct Dev {
     /// End after this time at the latest, such as 90s or 2m [default with --updates: 60s]
     #[arg(long = "for", value_name = "D", value_parser = duration)]
     pub(crate) time: Option<Duration>,
-    /// How to print results
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
     /// Keep keys and records in DIR/node-000 and so on
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Write;
 
+use crate::exit;
+
 /// A command's end without success.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// 1 failed or not converged, 2 usage, 3 node unreachable, 4 timeout, 5 not found, 6 conflict,
-    /// 7 partitioned or read-only, 8 denied, 78 bad configuration, 130 interrupted.
+    /// One of [`exit`].
     pub(crate) exit_code: u8,
     code: Cow<'static, str>,
     message: String,
@@ -26,7 +27,7 @@ impl Failure {
         help: &str,
     ) -> Self {
         Failure {
-            exit_code: 1,
+            exit_code: exit::FAILED,
             code: code.into(),
             message: message.to_string(),
             help: help.into(),
@@ -49,7 +50,7 @@ impl Failure {
 
     /// Stopped by Ctrl-C: nothing is wrong, so nothing is printed.
     pub(crate) fn interrupted() -> Self {
-        Failure::new("interrupted", &"", "").ending_with(130)
+        Failure::new("interrupted", &"", "").ending_with(exit::INTERRUPTED)
     }
 
     pub(crate) fn print(&self, json: bool) {

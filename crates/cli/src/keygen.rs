@@ -10,12 +10,9 @@ use knhk_mesh::key_file::{self, KEY_FILE, KeyFileError, Loaded};
 use serde_json::json;
 
 use crate::config;
+use crate::exit;
 use crate::failure::Failure;
 use crate::stdout;
-use crate::usage::WRONG_USAGE;
-
-const NOT_FOUND: u8 = 5;
-const CONFLICT: u8 = 6;
 
 /// Options of `keygen`.
 #[derive(Debug, Args)]
@@ -62,7 +59,7 @@ fn place(keygen: &Keygen) -> Result<PathBuf, Failure> {
     effective.key_file().ok_or_else(|| {
         let message = "nobody says where the key shall be";
         let help = "give --identity FILE, or --data-dir DIR for DIR/node.key";
-        Failure::new("usage", &message, help).ending_with(WRONG_USAGE)
+        Failure::new("usage", &message, help).ending_with(exit::WRONG_USAGE)
     })
 }
 
@@ -88,14 +85,14 @@ fn taken(file: &Path) -> Failure {
     let message = format!("{} is there already, and a key is never overwritten", file.display());
     let help = "print its node id with --show, or move it away: its records cannot be written on \
                 without it";
-    Failure::new("conflict", &message, help).ending_with(CONFLICT)
+    Failure::new("conflict", &message, help).ending_with(exit::CONFLICT)
 }
 
 pub(crate) fn unusable(error: &KeyFileError) -> Failure {
     match error {
         KeyFileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             Failure::new("not_found", error, "make one: the same command without --show")
-                .ending_with(NOT_FOUND)
+                .ending_with(exit::NOT_FOUND)
         }
         KeyFileError::Exposed { .. } => {
             Failure::new("key", error, "if others may have read it, make a new key instead")

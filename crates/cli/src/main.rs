@@ -11,6 +11,7 @@
 //!                  ├─> config           checks, shows and describes configurations
 //!                  ├─> keygen, genesis  the identities of nodes and meshes
 //!                  ├─> cert, ticket     what admits nodes, made with the operator's key
+//!                  ├─> restore          a node's store from a backup
 //!                  ├─> doctor           finds what keeps a node from running
 //!                  └─> shell_words      completions, manual pages
 //! ```
@@ -23,11 +24,13 @@ mod config;
 mod control;
 mod dev;
 mod doctor;
+mod exit;
 mod failure;
 mod genesis;
 mod keygen;
 mod operator_key;
 mod process;
+mod restore;
 mod run;
 mod shell_words;
 mod sim;
@@ -45,20 +48,22 @@ use failure::Failure;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    keep_quiet_about_damaged_files();
     let cli = match usage::parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(ended) => return ended,
     };
     let json = cli.output == Output::Json;
     let result = match cli.command {
-        Command::Dev(dev) => block_on(dev::run(dev)),
-        Command::Run(run) => return run::run(&run),
-        Command::Ask(ask) => commands::run(&ask),
-        Command::Sim(sim) => sim::run(&sim),
+        Command::Dev(dev) => block_on(dev::run(dev, cli.output)),
+        Command::Run(run) => return run::run(&run, json),
+        Command::Ask(ask) => commands::run(&ask, json),
+        Command::Sim(sim) => sim::run(&sim, cli.output),
         Command::Config(config) => config::run(&config, json),
         Command::Keygen(keygen) => keygen::run(&keygen, json),
         Command::Cert(cert) => cert::run(&cert, json),
         Command::Ticket(ticket) => ticket::run(&ticket, json),
+        Command::Restore(restore) => restore::run(&restore, json),
         Command::Genesis(genesis) => genesis::run(&genesis, json),
         Command::Doctor(doctor) => block_on(doctor::run(doctor, json)),
         Command::Completions(completions) => shell_words::completions(&completions, json),
@@ -71,6 +76,17 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code)
         }
     }
+}
+
+/// What the check of a damaged file trips over is told as an error; its panic would say it again,
+/// and worse.
+fn keep_quiet_about_damaged_files() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(knhk_mesh::storage::CHECK_THREAD) {
+            tell(panic);
+        }
+    }));
 }
 
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

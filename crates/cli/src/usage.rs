@@ -9,11 +9,9 @@ use clap::error::ErrorKind;
 use serde_json::json;
 
 use crate::args::Cli;
+use crate::exit;
 use crate::failure::Failure;
 use crate::stdout;
-
-/// Exit code of wrong usage.
-pub(crate) const WRONG_USAGE: u8 = 2;
 
 /// The command, or how the process ends without one.
 pub(crate) fn parse(words: Vec<OsString>) -> Result<Cli, ExitCode> {
@@ -31,7 +29,7 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Cli, ExitCode> {
         _ if json => ExitCode::from(ended(&wrong(&told.render().to_string()), true)),
         _ => {
             let _ = told.print();
-            ExitCode::from(WRONG_USAGE)
+            ExitCode::from(exit::WRONG_USAGE)
         }
     })
 }
@@ -69,7 +67,7 @@ fn wrong(told: &str) -> Failure {
     let help = help.split("\n\n").map(one_line).filter(|part| !part.is_empty());
     let help = help.collect::<Vec<_>>().join("; ");
     let help = if help.is_empty() { "see `knhk-mesh --help`".into() } else { help };
-    Failure::new("usage", &one_line(message), &help).ending_with(WRONG_USAGE)
+    Failure::new("usage", &one_line(message), &help).ending_with(exit::WRONG_USAGE)
 }
 
 #[cfg(test)]

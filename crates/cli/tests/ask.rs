@@ -154,12 +154,14 @@ fn the_node_and_its_peers_are_described() {
     let folder = Folder::new();
     let [a, b] = pair(&folder);
     let names = "node incarnation mesh state members links converged lag_ms root records \
-                 clock_skew_ms";
+                 clock_skew_ms storage storage_error";
     let status = until("a heard clock", || {
         let status = a.json(&["status"]);
         (status["clock_skew_ms"].is_i64() && status["converged"] == true).then_some(status)
     });
-    has_names(&status, names);
+    has_names(&status, &format!("{names} refused"));
+    has_names(&status["refused"], "links messages");
+    assert_eq!((&status["storage"], &status["storage_error"]), (&"ok".into(), &Value::Null));
     assert_eq!((&status["state"], &status["members"]), (&"ready".into(), &2.into()));
     assert!(status["clock_skew_ms"].as_i64().unwrap().abs() < 10_000);
     let shown = a.tell(&["status"]);

@@ -182,8 +182,8 @@ fn a_reload_applies_what_it_can_and_refuses_what_is_wrong() {
     ));
     b.signal(Signal::HUP);
     let reloaded = b.logged("reloaded");
-    assert_eq!(reloaded["applied"], "bootstrap.seeds");
-    assert_eq!(reloaded["needs_restart"], "gossip.fanout");
+    assert_eq!(reloaded["applied"], serde_json::json!(["bootstrap.seeds"]));
+    assert_eq!(reloaded["needs_restart"], serde_json::json!(["gossip.fanout"]));
     a.await_members(2);
 }
 
@@ -246,7 +246,97 @@ fn what_cannot_run_says_why_and_what_helps() {
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("in use by a running node"));
+    // A socket of its own does not help: the records are those of the other one.
+    let output = run(&["--bind", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = &json(&output.stderr)["error"];
+    assert_eq!(error["code"], "data_dir", "{error}");
+    assert!(error["message"].as_str().unwrap().contains("in use by another node"), "{error}");
     assert_eq!(node.json(&["status"])["state"], "ready", "the first one goes on");
+}
+
+#[test]
+fn a_damaged_store_is_told_in_one_sentence_and_a_lost_one_comes_back_from_peers() {
+    let folder = Folder::new();
+    let a = Node::start(&folder.path("a"), &[]);
+    let b = Node::start(&folder.path("b"), &["--seeds", &a.address]);
+    b.tell(&["incr", "n", "7"]);
+    a.await_value("n", "7");
+    b.kill();
+    let store = folder.path("b/state.redb");
+    let whole = std::fs::read(&store).unwrap();
+    for damage in 0..40 {
+        let mut bytes = whole.clone();
+        match damage {
+            0 => bytes.truncate(9_000),
+            1 => bytes[..64].fill(0),
+            2 => bytes = b"# not a store\n".to_vec(),
+            // Everything behind the first pages, a byte in each 512.
+            _ => (4_096 + damage * 13..bytes.len()).step_by(512).for_each(|at| bytes[at] ^= 0x55),
+        }
+        std::fs::write(&store, bytes).unwrap();
+        let mut asked = command();
+        asked.args(["run", "--bind", "127.0.0.1:0", "-o", "json", "--data-dir"]);
+        let output = asked.arg(folder.path("b")).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{damage}: {told}");
+        let error = &json(&output.stderr)["error"];
+        assert_eq!(error["code"], "data_dir", "{damage}: {told}");
+        assert!(error["message"].as_str().unwrap().contains("is damaged"), "{damage}: {told}");
+        assert!(error["help"].as_str().unwrap().contains("restore"), "{damage}: {told}");
+    }
+    // As the message says.
+    std::fs::rename(&store, folder.path("b/damaged")).unwrap();
+    let b = Node::start(&folder.path("b"), &["--seeds", &a.address]);
+    b.logged("writes wait for peers");
+    b.tell(&["incr", "n", "1", "--timeout", "30s"]);
+    a.await_value("n", "8");
+}
+
+/// The largest file that a process may write, as if its disk were full there.
+#[cfg(target_os = "linux")]
+fn limit_files(node: &Node, bytes: Option<u64>) {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let pid = Pid::from_raw(node.child.id().cast_signed());
+    prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_refuses_writes_says_so_and_is_used_again_when_it_has_room() {
+    let folder = Folder::new();
+    // The signal that comes with the limit would end the process before it hears of the error.
+    let mut asked = std::process::Command::new("sh");
+    asked.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_knhk-mesh")]);
+    let node = Node::start_with(&folder.path("a"), &[], &mut asked);
+    node.tell(&["set", "k", "v"]);
+    limit_files(&node, Some(4_096));
+    let failed = node.ask(&["set", "first", "owed", "-o", "json"]);
+    assert_eq!(failed.status.code(), Some(1));
+    let error = &json(&failed.stderr)["error"];
+    assert_eq!(error["code"], "not_stored", "{error}");
+    assert!(error["message"].as_str().unwrap().contains("large"), "{error}");
+    let status = node.json(&["status"]);
+    assert_eq!((&status["state"], &status["storage"]), (&"ready".into(), &"failed".into()));
+    assert!(status["storage_error"].is_string(), "{status}");
+    assert_eq!(node.get("k").as_deref(), Some("v"), "it reads on");
+    for args in
+        [&["set", "k", "w", "-o", "json"][..], &["backup", &folder.at("copy"), "-o", "json"]]
+    {
+        let refused = node.ask(args);
+        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(json(&refused.stderr)["error"]["code"], "disk_failed");
+    }
+    assert_eq!(node.get("k").as_deref(), Some("v"), "what cannot be stored is not shown");
+    node.logged("the disk failed, writes are refused");
+    limit_files(&node, None);
+    until("room again", || (node.json(&["status"])["storage"] == "ok").then_some(()));
+    node.logged("the disk is back");
+    node.tell(&["set", "k", "w"]);
+    node.kill();
+    let node = Node::start(&folder.path("a"), &[]);
+    assert_eq!(node.get("k").as_deref(), Some("w"));
+    assert_eq!(node.get("first").as_deref(), Some("owed"), "it was owed, and is stored");
 }
 
 #[test]

@@ -17,7 +17,7 @@
 //!
 //! The rows, each in nanoseconds and ticks (250 ns) for one record, over all frames:
 //!
-//! - `verify`: `Sealed::read` and `frame::verify`: decoding, SHA-256 leaves and root, one ed25519
+//! - `verify`: `Sealed::read` and `frame::verify`: decoding, BLAKE3 leaves and root, one ed25519
 //!   check. The message is freed outside.
 //! - `merge`: `Store::merge`.
 //! - `digest`: `Store::flush` and `Store::root` after every frame. That is the worst case: a

@@ -12,6 +12,7 @@ pub mod digest;
 pub mod error;
 pub mod frame;
 pub mod gossip;
+pub mod hash;
 pub mod identity;
 pub mod links;
 pub mod membership;

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use knhk_mesh_core::config::OutOfRange;
-use knhk_mesh_core::error::WriteError as Rejected;
+use knhk_mesh_core::error::{StoreFault, WriteError as Rejected};
 
 use crate::key_file::KeyFileError;
 use crate::storage::StoreError;
@@ -48,6 +48,9 @@ pub enum WriteError {
     /// The node did not take it; each reason says what became of the state.
     #[error(transparent)]
     Rejected(#[from] Rejected),
+    /// The disk failed earlier and is being tried again: nothing was written or sent.
+    #[error("the disk of the node failed ({0}), it takes no writes: look after the disk")]
+    DiskFailed(StoreFault),
     /// The node stopped before it answered. The write may or may not be on disk and at peers: read
     /// it after the next start.
     #[error("the node stopped before it acknowledged the write")]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use knhk_mesh_core::config;
 use knhk_mesh_core::digest::Root;
-use knhk_mesh_core::identity::{Keypair, MeshId, NodeId, Signer};
+use knhk_mesh_core::identity::{AgentNo, Keypair, MeshId, NodeId, Signer};
 use knhk_mesh_core::node::{self, Node, Restored};
 use knhk_mesh_core::rng::mix;
 use tokio::sync::{mpsc, oneshot};
@@ -26,8 +26,9 @@ use crate::key_file::{self, KEY_FILE, Loaded};
 use crate::node_task::{Asked, Command, Compared, Dialler, Effects, MAILBOX, NodeTask};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
-use crate::storage::{Answer, Found, Store, StoreError};
-use crate::transport::{self, BindError, Event, Profile, Settings, Traffic, Transport};
+use crate::storage::backup::{BackupError, Summary};
+use crate::storage::{Answer, Found, Health, Store, StoreError};
+use crate::transport::{self, BindError, Profile, Settings, Traffic, Transport};
 use crate::watch::{Watch, Watchers};
 
 /// Answers of the disk that wait for the node task; more only make the disk wait.
@@ -37,6 +38,7 @@ const ANSWERS: usize = 256;
 #[derive(Clone)]
 pub struct Mesh {
     pub(crate) inner: Arc<Inner>,
+    pub(crate) agent: AgentNo,
 }
 
 pub(crate) struct Inner {
@@ -57,6 +59,10 @@ pub struct Status {
     pub traffic: Traffic,
     /// Where it listens.
     pub local_addr: SocketAddr,
+    /// Its disk.
+    pub storage: Health,
+    /// Handshakes and batches that its transport refused since the start, by reason.
+    pub refused_links: Vec<(&'static str, u64)>,
     /// Milliseconds by which its clock is ahead of the median of its linked peers' clocks, the way
     /// of their messages included; `None` while no peer has said what its clock shows.
     pub clock_skew_ms: Option<i64>,
@@ -96,7 +102,7 @@ impl Mesh {
             admission: config.admission.clone(),
             credentials: options.credentials,
             admission_key: config.genesis.admission_key,
-            folder,
+            folder: folder.clone(),
             clock: options.clock.clone(),
             zero_rtt: options.zero_rtt && options.profile == Profile::Normal,
             bind: options.bind,
@@ -113,8 +119,7 @@ impl Mesh {
             Ok(transport) => transport,
             Err(error) => {
                 // The caller may try another address with the same folder: it has to be free.
-                let store = opened.store;
-                let _ = tokio::task::spawn_blocking(move || store.close()).await;
+                release(opened.store).await;
                 return Err(error.into());
             }
         };
@@ -126,12 +131,17 @@ impl Mesh {
         let restored = Restored {
             incarnation: opened.found.incarnation,
             records: opened.found.records,
+            outdated: opened.found.outdated,
             new_key: opened.key.made || opened.key.unused.is_some(),
         };
         let clock = Clock::start(options.clock);
         let seed = mix(random ^ 1);
         let config = config::Settings::new(config)?;
         let node = Node::new(config, Box::new(keypair), &restored, seed, clock.now());
+        if let (1.., Some(folder)) = (node.counters().refused_total(), &folder) {
+            release(opened.store).await;
+            return Err(StoreError::not_as_signed(folder).into());
+        }
         let dialler = Dialler::new(&options.seeds, mix(random ^ 2), Instant::now());
         let (commands, mailbox) = mpsc::channel(MAILBOX);
         let trust = transport.trust();
@@ -150,7 +160,14 @@ impl Mesh {
         tokio::spawn(task.run());
         let random = mix(random ^ 3);
         let inner = Inner { commands, trust, node: node_id, mesh, local_addr, random };
-        Ok(Mesh { inner: Arc::new(inner) })
+        Ok(Mesh { inner: Arc::new(inner), agent: AgentNo::default() })
+    }
+
+    /// The same node for one of its agents: what is written through it carries the agent's number,
+    /// under the signature of the node. A fresh handle is agent 0.
+    #[must_use]
+    pub fn agent(&self, agent: AgentNo) -> Mesh {
+        Mesh { inner: Arc::clone(&self.inner), agent }
     }
 
     /// This node's public key.
@@ -201,6 +218,8 @@ impl Mesh {
             node: asked.node.status(asked.now),
             traffic: asked.effects.links.traffic(),
             local_addr,
+            storage: asked.effects.health(),
+            refused_links: asked.transport.counters().all(),
             clock_skew_ms: asked.effects.links.clock_skew_ms(),
         })
         .await
@@ -212,6 +231,18 @@ impl Mesh {
     /// [`Stopped`].
     pub async fn digest(&self) -> Result<Root, Stopped> {
         self.ask(|asked| asked.node.root()).await
+    }
+
+    /// Copies what this node has on disk into the new file `to`: everything but its key. What was
+    /// acknowledged before the call is in it. [`crate::storage::backup::restore`] reads it.
+    ///
+    /// # Errors
+    /// [`BackupError`]; no file is left behind.
+    pub async fn back_up(&self, to: impl Into<PathBuf>) -> Result<Summary, BackupError> {
+        let to = to.into();
+        let answer = self.ask(move |asked| asked.effects.back_up(to)).await;
+        let answer = answer.map_err(|Stopped| BackupError::Stopped)?;
+        answer.await.unwrap_or(Err(BackupError::Stopped))
     }
 
     /// Changes of the keys that begin with `prefix` (empty: all), from now on, own writes included.
@@ -256,18 +287,6 @@ impl Mesh {
     }
 }
 
-fn bind(
-    kind: TransportKind,
-    settings: Settings,
-    event: mpsc::Sender<Event>,
-) -> Result<Transport, BindError> {
-    match kind {
-        TransportKind::Quic => Transport::quic(settings, event),
-        TransportKind::Tcp => Transport::tcp(settings, event),
-        TransportKind::Memory(hub) => Transport::memory(settings, event, hub),
-    }
-}
-
 pub(crate) async fn ask<R: Send + 'static>(
     commands: &mpsc::Sender<Command>,
     question: impl FnOnce(&mut Asked<'_>) -> R + Send + 'static,
@@ -300,6 +319,24 @@ struct Key {
     made: bool,
     /// Its file, if nobody has used it yet.
     unused: Option<PathBuf>,
+}
+
+fn bind(
+    kind: TransportKind,
+    settings: Settings,
+    events: mpsc::Sender<transport::Event>,
+) -> Result<Transport, BindError> {
+    match kind {
+        TransportKind::Quic => Transport::quic(settings, events),
+        TransportKind::Tcp => Transport::tcp(settings, events),
+        TransportKind::Memory(hub) => Transport::memory(settings, events, hub),
+    }
+}
+
+/// Gives a folder back; not on a worker of the runtime, because the disk may be slow.
+async fn release(store: Store) {
+    // A panic of the blocking thread was reported by its hook already.
+    let _ = tokio::task::spawn_blocking(move || store.close()).await;
 }
 
 async fn open(
@@ -345,10 +382,6 @@ fn read_key(identity: Identity, folder: Option<&Path>) -> Result<Key, JoinError>
             let unused = Some(path).filter(|path| key_file::is_unused(path));
             Key { keypair: loaded.into_keypair(), made, unused }
         }
-        (Identity::Auto, None) => {
-            let mut secret = [0; 32];
-            getrandom::fill(&mut secret).map_err(|e| JoinError::Randomness(e.to_string()))?;
-            Key { keypair: Keypair::from_secret(&secret), made: true, unused: None }
-        }
+        (Identity::Auto, None) => Key { keypair: key_file::fresh()?, made: true, unused: None },
     })
 }

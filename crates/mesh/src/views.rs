@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use knhk_mesh_core::crdt::{Key, Op};
 use knhk_mesh_core::error::WriteError as Rejected;
-use knhk_mesh_core::identity::{AgentNo, NodeId};
+use knhk_mesh_core::identity::NodeId;
 use knhk_mesh_core::messages::Receipt;
 use knhk_mesh_core::node::Node;
 use knhk_mesh_core::time::{Hlc, WallMs};
@@ -234,7 +234,7 @@ impl Mesh {
 
     async fn write(&self, op: Op) -> Result<Receipt, WriteError> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Write { op, agent: AgentNo::default(), reply };
+        let command = Command::Write { op, agent: self.agent, reply };
         self.inner.commands.send(command).await.map_err(|_| WriteError::Stopped)?;
         answer.await.unwrap_or(Err(WriteError::Stopped))
     }

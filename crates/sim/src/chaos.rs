@@ -196,3 +196,20 @@ impl Maker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Here, unlike in the tests of the public interface, each slot runs on threads of its own.
+    #[test]
+    fn threads_in_every_slot_do_not_matter() {
+        for seed in [103, 104] {
+            let traces = [1, 2, 3].map(|threads| {
+                let drive = Drive { threads, ..Drive::default() };
+                run(seed, 12, 6, drive).unwrap().trace_hash
+            });
+            assert!(traces.iter().all(|trace| *trace == traces[0]), "{seed}: {traces:?}");
+        }
+    }
+}

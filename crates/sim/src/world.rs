@@ -18,7 +18,7 @@ use knhk_mesh_core::crdt::{Contribution, Op};
 use knhk_mesh_core::digest::Root;
 use knhk_mesh_core::error::WriteError;
 use knhk_mesh_core::identity::{AgentNo, Incarnation, Keypair, NodeId, Seq};
-use knhk_mesh_core::messages::sink::WriteId;
+use knhk_mesh_core::messages::sink::{OwnRecord, WriteId};
 use knhk_mesh_core::messages::{Input, Lane, Message, Receipt};
 use knhk_mesh_core::node::{Node, Restored};
 use knhk_mesh_core::rng::{Rng, mix};
@@ -408,6 +408,12 @@ impl World {
         }
     }
 
+    /// What node `i` has on disk now.
+    #[must_use]
+    pub fn disk(&self, i: NodeIx) -> Vec<OwnRecord> {
+        self.engine.host(i).own.as_ref().map(|own| own.disk.clone()).unwrap_or_default()
+    }
+
     /// Starts node `i` again, with its disk or without.
     pub fn restart(&mut self, i: NodeIx, with_disk: bool, seeds: &[NodeIx]) {
         let own = self.engine.host_mut(i).own();
@@ -415,12 +421,21 @@ impl World {
             own.disk.clear();
             own.incarnation = None;
         }
+        self.start(i, false, seeds);
+    }
+
+    /// Starts node `i` again with an older copy of its disk.
+    pub fn restart_from(&mut self, i: NodeIx, copy: Vec<OwnRecord>, seeds: &[NodeIx]) {
+        self.engine.host_mut(i).own().disk = copy;
+        self.start(i, true, seeds);
+    }
+
+    fn start(&mut self, i: NodeIx, outdated: bool, seeds: &[NodeIx]) {
+        let own = self.engine.host_mut(i).own();
         own.peers.clear();
-        let restored = Restored {
-            incarnation: own.incarnation,
-            records: own.disk.iter().map(|r| r.bytes.clone()).collect(),
-            new_key: false,
-        };
+        let incarnation = own.incarnation;
+        let records = own.disk.iter().map(|r| r.bytes.clone()).collect();
+        let restored = Restored { incarnation, records, outdated, new_key: false };
         let node = self.make_node(i, &restored);
         let host = self.engine.host_mut(i);
         (host.node, host.up, host.wake) = (node, true, NEVER);

@@ -248,3 +248,55 @@ fn what_was_taken_back_is_on_disk_before_the_next_start() {
         assert!((0..5).all(|k| shown(&world, i, &format!("k{k}")).as_deref() == Some("v")));
     }
 }
+
+/// A backup is older than what peers hold: as with a lost disk, they are asked first.
+#[test]
+fn an_older_copy_of_the_disk_is_brought_up_to_date_before_the_first_write() {
+    let mut world = settled(4, Config::default(), 32);
+    world.write(0, &incr("n", 3));
+    world.write(0, &set("k", "then"));
+    world.run_for(seconds(1));
+    let copy = world.disk(0);
+    world.write(0, &incr("n", 4));
+    world.write(0, &set("k", "later"));
+    agree_within(&mut world, seconds(2));
+    world.kill(0);
+    world.restart_from(0, copy, &[1, 2, 3]);
+    assert_eq!(phase(&mut world, 0), Phase::Recovering);
+    assert_eq!((count(&world, 0, "n"), shown(&world, 0, "k").as_deref()), (Some(3), Some("then")));
+    let write = world.write(0, &incr("n", 1));
+    assert!(world.outcome(0, write).is_none(), "it waits");
+    world.run_for(seconds(2));
+    assert!(world.outcome(0, write).unwrap().is_ok());
+    agree_within(&mut world, seconds(2));
+    for i in 0..4 {
+        assert_eq!(count(&world, i, "n"), Some(8), "node {i}");
+        assert_eq!(shown(&world, i, "k").as_deref(), Some("later"), "node {i}");
+    }
+    no_conviction(&world);
+}
+
+/// The one peer that answered in time did not have the newest: what another one brings later goes
+/// to the disk as well.
+#[test]
+fn what_comes_back_after_the_recovery_survives_the_next_start_too() {
+    let mut world = settled(3, Config::default(), 33);
+    world.write(1, &incr("n", 3));
+    agree_within(&mut world, seconds(2));
+    world.split(1);
+    world.write(1, &incr("n", 4));
+    world.run_for(seconds(1));
+    assert_eq!((count(&world, 0, "n"), count(&world, 2, "n")), (Some(3), Some(7)));
+    world.kill(1);
+    world.heal(0);
+    world.split(2);
+    world.restart(1, false, &[0]);
+    world.run_for(seconds(6));
+    assert_eq!((phase(&mut world, 1), count(&world, 1, "n")), (Phase::Ready, Some(3)));
+    world.heal(1);
+    world.run_for(seconds(10));
+    assert_eq!(count(&world, 1, "n"), Some(7));
+    world.kill(1);
+    world.restart(1, true, &[]);
+    assert_eq!(count(&world, 1, "n"), Some(7), "from its own disk");
+}

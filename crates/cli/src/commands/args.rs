@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use knhk_mesh::identity::NodeId;
 
-use crate::args::{Output, duration};
+use crate::args::duration;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ask {
@@ -32,6 +32,11 @@ pub(crate) enum Ask {
     Status(Plain),
     /// Print the digest of a node's state: equal digests, equal state
     Digest(Plain),
+    /// Copy what a node has on disk into a new file, while it runs
+    ///
+    /// Everything but its key, which is to be kept apart: whoever has it is the node.
+    /// `knhk-mesh restore` reads the file.
+    Backup(Backup),
     /// Measure the round trip to a peer, on the link that stands with it
     Ping(Ping),
     /// Deny a node for good, in the whole mesh
@@ -44,7 +49,7 @@ pub(crate) enum Ask {
     Denied(Plain),
 }
 
-/// Which node, and how to answer.
+/// Which node, and how long to wait for it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Reach {
     /// Socket of the node [default: $KNHK_MESH_CONTROL_SOCKET, else in the data folder]
@@ -59,9 +64,6 @@ pub(crate) struct Reach {
     /// Give up after this time, such as 500ms or 2m
     #[arg(long, value_name = "D", value_parser = duration, default_value = "5s")]
     pub(crate) timeout: Duration,
-    /// How to print results
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +169,14 @@ pub(crate) struct Plain {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The new file; one that is there is never overwritten
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Ping {
     /// The peer's node id, or at least four characters of its beginning
     pub(crate) node: String,
@@ -197,6 +207,7 @@ impl Ask {
             Ask::Peers(plain) | Ask::Status(plain) | Ask::Digest(plain) | Ask::Denied(plain) => {
                 &plain.reach
             }
+            Ask::Backup(backup) => &backup.reach,
             Ask::Ping(ping) => &ping.reach,
             Ask::Deny(deny) => &deny.reach,
         }

@@ -9,12 +9,13 @@ mod args;
 mod print;
 
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
-use crate::args::Output;
 use crate::control::client::{Client, Said};
 use crate::control::place;
 use crate::control::protocol::{MAX_REQUEST, Request};
+use crate::exit;
 use crate::failure::Failure;
 use crate::operator_key;
 use knhk_mesh::admission::Denial;
@@ -27,7 +28,7 @@ use print::Reader;
 const WAY: Duration = Duration::from_millis(50);
 
 /// Runs one command.
-pub(crate) fn run(ask: &Ask) -> Result<(), Failure> {
+pub(crate) fn run(ask: &Ask, json: bool) -> Result<(), Failure> {
     // The value may come from standard input: read before the runtime, which would not end.
     let request = request(ask)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -35,15 +36,14 @@ pub(crate) fn run(ask: &Ask) -> Result<(), Failure> {
         runtime.map_err(|e| Failure::new("runtime", &e, "check the limits of descriptors"))?;
     runtime.block_on(async {
         tokio::select! {
-            result = conversation(ask, request) => result,
+            result = conversation(ask, request, json) => result,
             _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
         }
     })
 }
 
-async fn conversation(ask: &Ask, request: Request) -> Result<(), Failure> {
+async fn conversation(ask: &Ask, request: Request, json: bool) -> Result<(), Failure> {
     let reach = ask.reach();
-    let json = reach.output == Output::Json;
     let asked = tokio::time::timeout(reach.timeout, async {
         let place = place::locate(reach.control_socket.as_deref(), reach.data_dir.as_deref());
         let mut client = Client::connect(&place).await?;
@@ -92,7 +92,7 @@ async fn follow(mut client: Client, count: Option<u64>, json: bool) -> Result<()
 fn too_late(timeout: Duration) -> Failure {
     let message = format!("no answer within {} ms", timeout.as_millis());
     let help = "a write may still be made: read before you repeat it; --timeout gives it longer";
-    Failure::new("timeout", &message, help).ending_with(4)
+    Failure::new("timeout", &message, help).ending_with(exit::TIMEOUT)
 }
 
 fn request(ask: &Ask) -> Result<Request, Failure> {
@@ -127,12 +127,25 @@ fn request(ask: &Ask) -> Result<Request, Failure> {
         Ask::Digest(_) => Request::new("digest"),
         Ask::Deny(_) => Request::new("deny"),
         Ask::Denied(_) => Request::new("denied"),
+        Ask::Backup(backup) => {
+            Request { file: Some(whole_path(&backup.file)?), ..Request::new("backup") }
+        }
         Ask::Ping(ping) => Request { node: Some(ping.node.clone()), ..Request::new("ping") },
     };
     // The node gives up a little earlier and says what it was waiting for.
     let node_time = reach.timeout.saturating_sub(WAY).max(reach.timeout / 2);
     let timeout_ms = u64::try_from(node_time.as_millis()).unwrap_or(u64::MAX).max(1);
     Ok(Request { agent: reach.agent, timeout_ms: Some(timeout_ms), ..request })
+}
+
+/// The node has another working directory.
+fn whole_path(file: &Path) -> Result<String, Failure> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        let message = format!("{}: {why}", file.display());
+        Failure::new("usage", &message, "name a new file").ending_with(exit::WRONG_USAGE)
+    };
+    let whole = std::path::absolute(file).map_err(|error| wrong(&error))?;
+    whole.into_os_string().into_string().map_err(|_| wrong(&"the name is no text"))
 }
 
 /// The argument itself; `-` stands for standard input, to its end.

@@ -8,6 +8,7 @@ use data_encoding::BASE64;
 use serde_json::Value as Json;
 
 use super::args::Ask;
+use crate::exit;
 use crate::failure::Failure;
 
 /// Whether somebody still reads standard output.
@@ -52,7 +53,8 @@ pub(super) fn answer(ask: &Ask, answer: &str, json: bool) -> Result<Reader, Fail
             write_out(nodes.map(|node| format!("{node}\n")).collect::<String>().as_bytes())
         }
         // What was written is known; no news is good news.
-        Ask::Set(_)
+        Ask::Backup(_)
+        | Ask::Set(_)
         | Ask::Del(_)
         | Ask::Incr(_)
         | Ask::Add(_)
@@ -94,7 +96,8 @@ fn eprint(text: &str) {
 
 fn parse(line: &str) -> Result<Json, Failure> {
     serde_json::from_str(line).map_err(|error| {
-        Failure::new("protocol", &error, "use a command of the node's version").ending_with(3)
+        Failure::new("protocol", &error, "use a command of the node's version")
+            .ending_with(exit::UNREACHABLE)
     })
 }
 
@@ -171,6 +174,8 @@ fn status(said: &Json) -> String {
         "root",
         "records",
         "clock_skew_ms",
+        "storage",
+        "storage_error",
     ];
     let mut out = String::new();
     for name in names {

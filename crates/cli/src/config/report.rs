@@ -5,11 +5,9 @@ use std::path::Path;
 use knhk_mesh::config_file::{Diagnostic, Diagnostics, Effective, Note, Origin, Row, Value};
 use serde_json::json;
 
+use crate::exit;
 use crate::failure::Failure;
 use crate::stdout::print;
-
-/// Exit code of a bad configuration (sysexits.h: EX_CONFIG); service managers do not restart on it.
-const BAD_CONFIGURATION: u8 = 78;
 
 /// The result of `config check`.
 pub(super) fn checked(file: &Path, effective: &Effective, json: bool) -> Result<(), Failure> {
@@ -107,7 +105,7 @@ impl From<Diagnostics> for Failure {
             text.push_str(&format!("\n{}\n", refused.summary()));
         }
         Failure::new("bad_configuration", &message, &help)
-            .ending_with(BAD_CONFIGURATION)
+            .ending_with(exit::BAD_CONFIGURATION)
             .told_as(text)
             .with_diagnostics(each)
     }

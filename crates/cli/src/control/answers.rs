@@ -1,12 +1,16 @@
 //! What each operation does and the JSON that it answers. The names of the fields are part of the
 //! command's interface: docs/CLI.md.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use knhk_mesh::core::crdt::Family;
-use knhk_mesh::core::error::WriteError as Rejected;
+use knhk_mesh::core::error::{Refused, WriteError as Rejected};
 use knhk_mesh::core::time::Hlc;
 use knhk_mesh::node::Phase;
+use knhk_mesh::storage::Health;
+use knhk_mesh::storage::backup::BackupError;
 use knhk_mesh::{Change, LinkInfo, Mesh, ReadError, Receipt, WatchError, WriteError};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -14,6 +18,7 @@ use serde_json::{Value as Json, json};
 
 use super::admission;
 use super::protocol::{Fault, Request, text_or_base64};
+use crate::exit;
 
 /// A peer counts as alive if it is linked or was heard within this time.
 const ALIVE: Duration = Duration::from_secs(30);
@@ -53,6 +58,7 @@ pub(crate) async fn answer(node: &Mesh, request: &Request) -> Result<Box<RawValu
         "peers" => raw(&peers(node).await?),
         "status" => raw(&status(node).await?),
         "digest" => raw(&digest(node).await?),
+        "backup" => raw(&backup(node, request).await?),
         "ping" => raw(&ping(node, request).await?),
         "deny" => raw(&admission::deny(node, request).await?),
         "denied" => raw(&admission::denied(node)),
@@ -64,7 +70,8 @@ pub(crate) async fn answer(node: &Mesh, request: &Request) -> Result<Box<RawValu
 }
 
 fn raw(value: &impl Serialize) -> Result<Box<RawValue>, Fault> {
-    to_raw_value(value).map_err(|e| Fault::new("failed", 1, &e.to_string(), "report this"))
+    to_raw_value(value)
+        .map_err(|e| Fault::new("failed", exit::FAILED, &e.to_string(), "report this"))
 }
 
 /// A value as `get` and `watch` show it.
@@ -158,7 +165,7 @@ async fn get(node: &Mesh, request: &Request) -> Result<Shown, Fault> {
     let message = format!("this node knows no value of {shown:?}");
     let help = "if it was written just now elsewhere, try again; `knhk-mesh status` says whether \
                 this node agrees with its peers";
-    Err(Fault::new("not_found", 5, &message, help))
+    Err(Fault::new("not_found", exit::NOT_FOUND, &message, help))
 }
 
 /// One view of a key; `None` if there is nothing to see.
@@ -239,7 +246,7 @@ fn something_done(written: Written, what: &str, help: &str) -> Result<Written, F
         return Ok(written);
     }
     let key = written.key.or(written.key_base64).unwrap_or_default();
-    Err(Fault::new("not_found", 5, &format!("{key:?} {what}"), help))
+    Err(Fault::new("not_found", exit::NOT_FOUND, &format!("{key:?} {what}"), help))
 }
 
 #[derive(Debug, Serialize)]
@@ -255,6 +262,23 @@ struct Status {
     root: String,
     records: usize,
     clock_skew_ms: Option<i64>,
+    storage: &'static str,
+    storage_error: Option<String>,
+    refused: Refusals,
+}
+
+/// What was refused since the start, by reason; reasons that were never met are left out.
+#[derive(Debug, Serialize)]
+struct Refusals {
+    links: BTreeMap<&'static str, u64>,
+    messages: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct BackedUp {
+    file: String,
+    records: u64,
+    incarnation: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -293,6 +317,11 @@ async fn status(node: &Mesh) -> Result<Status, Fault> {
         Phase::Denied => "denied",
         Phase::Left => "left",
     };
+    let (storage, storage_error) = match status.storage {
+        Health::Memory => ("memory", None),
+        Health::Good => ("ok", None),
+        Health::Failed(why) => ("failed", Some(why.0)),
+    };
     Ok(Status {
         node: status.node.node.to_string(),
         incarnation: status.node.incarnation.0,
@@ -305,7 +334,46 @@ async fn status(node: &Mesh) -> Result<Status, Fault> {
         root: data_encoding::HEXLOWER.encode(&status.node.root.0),
         records: status.node.records,
         clock_skew_ms: status.clock_skew_ms,
+        storage,
+        storage_error,
+        refused: Refusals {
+            links: met(status.refused_links.into_iter()),
+            messages: met(Refused::ALL
+                .into_iter()
+                .map(|reason| (reason.name(), status.node.counters.refused_for(reason).into()))),
+        },
     })
+}
+
+fn met(all: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<&'static str, u64> {
+    all.filter(|(_, count)| *count > 0).collect()
+}
+
+async fn backup(node: &Mesh, request: &Request) -> Result<BackedUp, Fault> {
+    let Some(file) = request.file.clone().filter(|file| Path::new(file).is_absolute()) else {
+        return Err(Fault::usage("name the new file by its whole path"));
+    };
+    let done = node.back_up(&file).await.map_err(|error| backup_fault(&error))?;
+    Ok(BackedUp { file, records: done.records, incarnation: done.incarnation.0 })
+}
+
+fn backup_fault(error: &BackupError) -> Fault {
+    let fault = |code, exit, help| Fault::new(code, exit, &error.to_string(), help);
+    match error {
+        BackupError::Stopped => node_stopped(),
+        BackupError::Exists { .. } => fault("conflict", exit::CONFLICT, "name a new file"),
+        BackupError::NoStore => {
+            fault("no_store", exit::FAILED, "start the node with --data-dir, if it shall keep them")
+        }
+        BackupError::Failed => {
+            fault("disk_failed", exit::FAILED, "look after the disk of the node")
+        }
+        BackupError::Busy => fault("busy", exit::FAILED, "try again when they are done"),
+        _ => {
+            let help = "name a place that the node may write to, with room for its records";
+            fault("output", exit::FAILED, help)
+        }
+    }
 }
 
 async fn digest(node: &Mesh) -> Result<Digest, Fault> {
@@ -351,7 +419,12 @@ async fn ping(node: &Mesh, request: &Request) -> Result<RoundTrip, Fault> {
     };
     if node.node_id().to_string().starts_with(wanted) {
         let message = format!("{wanted} is the node that was asked");
-        return Err(Fault::new("not_found", 5, &message, "`knhk-mesh peers` lists the others"));
+        return Err(Fault::new(
+            "not_found",
+            exit::NOT_FOUND,
+            &message,
+            "`knhk-mesh peers` lists the others",
+        ));
     }
     let peers = node.peers().await.map_err(|_| node_stopped())?;
     let links = node.links().await.map_err(|_| node_stopped())?;
@@ -365,21 +438,36 @@ async fn ping(node: &Mesh, request: &Request) -> Result<RoundTrip, Fault> {
         [id] => id,
         [] => {
             let message = format!("this node knows no peer {wanted}");
-            return Err(Fault::new("not_found", 5, &message, "`knhk-mesh peers` lists them"));
+            return Err(Fault::new(
+                "not_found",
+                exit::NOT_FOUND,
+                &message,
+                "`knhk-mesh peers` lists them",
+            ));
         }
         _ => {
             let message = format!("{} peers begin with {wanted}", found.len());
-            return Err(Fault::new("ambiguous", 2, &message, "write more of the id"));
+            return Err(Fault::new(
+                "ambiguous",
+                exit::WRONG_USAGE,
+                &message,
+                "write more of the id",
+            ));
         }
     };
     let Some(link) = links.iter().find(|link| link.node == id) else {
         let message = format!("no link stands with {id}");
         let help = "this node reaches it through others; ask a node that has a link with it";
-        return Err(Fault::new("unreachable", 3, &message, help));
+        return Err(Fault::new("unreachable", exit::UNREACHABLE, &message, help));
     };
     let Some(rtt) = link.rtt else {
         let message = format!("the link with {id} is TCP, which measures no round trips");
-        return Err(Fault::new("failed", 1, &message, "use QUIC: `network.transport: QUIC`"));
+        return Err(Fault::new(
+            "failed",
+            exit::FAILED,
+            &message,
+            "use QUIC: `network.transport: QUIC`",
+        ));
     };
     Ok(RoundTrip {
         node: id.to_string(),
@@ -397,17 +485,19 @@ pub(crate) fn too_late(op: &str, limit: Duration) -> Fault {
     } else {
         "the node is busy: give it longer with --timeout"
     };
-    Fault::new("timeout", 4, &message, help)
+    Fault::new("timeout", exit::TIMEOUT, &message, help)
 }
 
 pub(crate) fn node_stopped() -> Fault {
-    Fault::new("unreachable", 3, "the node stopped", "start it again")
+    Fault::new("unreachable", exit::UNREACHABLE, "the node stopped", "start it again")
 }
 
 pub(crate) fn watch_fault(error: &WatchError) -> Fault {
     match error {
         WatchError::Stopped => node_stopped(),
-        other => Fault::new("busy", 1, &other.to_string(), "end a watch that nobody needs"),
+        other => {
+            Fault::new("busy", exit::FAILED, &other.to_string(), "end a watch that nobody needs")
+        }
     }
 }
 
@@ -421,6 +511,10 @@ fn read_fault(error: &ReadError) -> Fault {
 fn write_fault(error: &WriteError) -> Fault {
     match error {
         WriteError::Rejected(rejected) => rejected_fault(rejected),
+        WriteError::DiskFailed(_) => {
+            let help = "nothing was written: look after the disk of the node, which is tried again";
+            Fault::new("disk_failed", exit::FAILED, &error.to_string(), help)
+        }
         _ => node_stopped(),
     }
 }
@@ -429,16 +523,22 @@ fn rejected_fault(rejected: &Rejected) -> Fault {
     let message = rejected.to_string();
     let fault = |code, exit, help| Fault::new(code, exit, &message, help);
     match rejected {
-        Rejected::KeyLength { .. } => fault("key_length", 2, "choose another key"),
-        Rejected::TooLarge { .. } => fault("too_large", 1, "nothing was written"),
-        Rejected::QuotaExceeded { .. } => fault("quota_exceeded", 1, "nothing was written"),
-        Rejected::Busy { .. } => fault("busy", 1, "nothing was written: try again"),
-        Rejected::Overflow => fault("overflow", 1, "nothing was written"),
-        Rejected::Left => fault("left", 3, "start the node again"),
-        Rejected::Convicted | Rejected::Denied => {
-            fault("denied", 8, "start the node with a new key")
+        Rejected::KeyLength { .. } => fault("key_length", exit::WRONG_USAGE, "choose another key"),
+        Rejected::TooLarge { .. } => fault("too_large", exit::FAILED, "nothing was written"),
+        Rejected::QuotaExceeded { .. } => {
+            fault("quota_exceeded", exit::FAILED, "nothing was written")
         }
-        Rejected::NotStored(_) => fault("not_stored", 1, "look after the disk of the node"),
-        _ => fault("failed", 1, "see the message"),
+        Rejected::Busy { .. } => fault("busy", exit::FAILED, "nothing was written: try again"),
+        Rejected::Overflow => fault("overflow", exit::FAILED, "nothing was written"),
+        Rejected::Left => fault("left", exit::UNREACHABLE, "start the node again"),
+        Rejected::Convicted | Rejected::Denied => {
+            fault("denied", exit::DENIED, "start the node with a new key")
+        }
+        Rejected::NotStored(_) => {
+            let help = "peers may have it: look after the disk of the node, and read before you \
+                        repeat it";
+            fault("not_stored", exit::FAILED, help)
+        }
+        _ => fault("failed", exit::FAILED, "see the message"),
     }
 }

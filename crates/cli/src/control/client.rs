@@ -9,6 +9,7 @@ use tokio::net::UnixStream;
 
 use super::place::{Place, check_private};
 use super::protocol::{Answer, MAX_ANSWER, MAX_REQUEST, Request};
+use crate::exit;
 use crate::failure::Failure;
 
 /// A connection to a node.
@@ -79,18 +80,18 @@ fn unreachable(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::PermissionDenied => {
             let message = format!("the control socket {at} belongs to another user");
             Failure::new("denied", &message, "run the command as the user of the node")
-                .ending_with(8)
+                .ending_with(exit::DENIED)
         }
         io::ErrorKind::InvalidInput => {
             let message = format!("{at} cannot be a socket: {error}");
             Failure::new("usage", &message, "name a shorter path: --control-socket PATH")
-                .ending_with(2)
+                .ending_with(exit::WRONG_USAGE)
         }
         _ => {
             let message = format!("no node answers at {at}: {error}");
             let help = "start one with `knhk-mesh run` or `knhk-mesh dev`, or say where it is: \
                         --control-socket PATH or --data-dir DIR";
-            Failure::new("unreachable", &message, help).ending_with(3)
+            Failure::new("unreachable", &message, help).ending_with(exit::UNREACHABLE)
         }
     }
 }
@@ -98,5 +99,5 @@ fn unreachable(path: &Path, error: &io::Error) -> Failure {
 fn lost(why: &dyn std::fmt::Display) -> Failure {
     let message = format!("the node did not answer: {why}");
     let help = "it may have stopped: look into its log, and start it again";
-    Failure::new("unreachable", &message, help).ending_with(3)
+    Failure::new("unreachable", &message, help).ending_with(exit::UNREACHABLE)
 }

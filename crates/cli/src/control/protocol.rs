@@ -4,6 +4,8 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::exit;
+
 /// The protocol's version; a request of another one is refused.
 pub(crate) const VERSION: u32 = 1;
 /// Longest request. Key and value fit many times over.
@@ -44,6 +46,9 @@ pub(crate) struct Request {
     /// After which a value of `set` is no longer shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ttl_ms: Option<u64>,
+    /// The new file of `backup`: a whole path at the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<String>,
     /// Whom `ping` measures: a node id, or a beginning of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) node: Option<String>,
@@ -118,7 +123,7 @@ impl Fault {
     }
 
     pub(crate) fn usage(message: &str) -> Self {
-        Fault::new("usage", 2, message, "docs/CLI.md describes the protocol")
+        Fault::new("usage", exit::WRONG_USAGE, message, "docs/CLI.md describes the protocol")
     }
 }
 

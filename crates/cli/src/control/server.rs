@@ -17,6 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::answers::{self, WatchEvent};
 use super::place::Socket;
 use super::protocol::{Answer, Fault, MAX_REQUEST, Request, VERSION};
+use crate::exit;
 
 /// Connections at a time; more are told to come back.
 const MAX_CONNECTIONS: usize = 256;
@@ -66,7 +67,7 @@ async fn accept(listener: tokio::net::UnixListener, nodes: Arc<[Mesh]>) {
         };
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
             let message = format!("{MAX_CONNECTIONS} connections are open already");
-            let fault = Fault::new("busy", 1, &message, "end a watch, or try again");
+            let fault = Fault::new("busy", exit::FAILED, &message, "end a watch, or try again");
             // A fresh socket takes a short line at once, or it is given up.
             let _ = stream.try_write(&line(&Answer { error: Some(fault), ..answer() }));
             continue;
@@ -196,12 +197,17 @@ fn read_request<'a>(text: &[u8], nodes: &'a [Mesh]) -> Result<(Request, &'a Mesh
         .map_err(|error| Fault::usage(&format!("this is no request: {error}")))?;
     if request.v != VERSION {
         let message = format!("protocol version {} was asked for, this is {VERSION}", request.v);
-        return Err(Fault::new("version", 1, &message, "use a command of the node's version"));
+        return Err(Fault::new(
+            "version",
+            exit::FAILED,
+            &message,
+            "use a command of the node's version",
+        ));
     }
     let Some(node) = nodes.get(request.agent) else {
         let message = format!("there is no agent {}", request.agent);
         let help = format!("this process has agents 0 to {}", nodes.len().saturating_sub(1));
-        return Err(Fault::new("not_found", 5, &message, &help));
+        return Err(Fault::new("not_found", exit::NOT_FOUND, &message, &help));
     };
     Ok((request, node))
 }

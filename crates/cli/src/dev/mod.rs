@@ -30,11 +30,11 @@ const LIVE_EVERY: Duration = Duration::from_secs(1);
 /// Left of the time for the last words.
 const RESERVE: Duration = Duration::from_millis(300);
 
-pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
+pub(crate) async fn run(args: Dev, output: Output) -> Result<(), Failure> {
     let started = Instant::now();
     let seed = args.seed.unwrap_or_else(clock_seed);
     let plan = Arc::new(Plan::new(&args)?);
-    header(&args, &plan, seed)?;
+    header(output, &plan, seed)?;
     let needed = plan.agents as u64 * if args.data_dir.is_some() { 4 } else { 2 } + 64;
     process::allow_open_files(needed).map_err(|limit| {
         let message = format!("{needed} open files are needed, {limit} are allowed");
@@ -42,9 +42,10 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     })?;
     let time = args.time.or_else(|| args.updates.map(|_| DEFAULT_TIME));
     let deadline = time.map_or_else(far_away, |time| started + time);
+    let session = Session { args: &args, output, plan: &plan, seed, started, deadline };
     let mut stop = None;
     let result = tokio::select! {
-        result = session(&args, &plan, seed, started, deadline, &mut stop) => result,
+        result = session.run(&mut stop) => result,
         _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
         () = stdout::reader_gone() => Ok(()),
     };
@@ -61,48 +62,54 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     result
 }
 
-/// A run up to its result. The swarm is left in `kept`, so that it is stopped whatever happened.
-async fn session(
-    args: &Dev,
-    plan: &Arc<Plan>,
+/// One run.
+struct Session<'a> {
+    args: &'a Dev,
+    output: Output,
+    plan: &'a Arc<Plan>,
     seed: u64,
     started: Instant,
     deadline: Instant,
-    kept: &mut Option<Swarm>,
-) -> Result<(), Failure> {
-    let mut rng = Rng::new(seed);
-    let too_late = |what: &str| {
-        Failure::new("time", &format!("time is over: {what}"), "give it more with --for")
-    };
-    let start = Swarm::start(plan, &mut rng, progress);
-    let swarm = tokio::time::timeout_at(deadline - RESERVE, start).await;
-    let swarm: &mut Swarm = kept.insert(swarm.map_err(|_| too_late("not all nodes started"))??);
-    let joined = tokio::time::timeout_at(deadline - RESERVE, swarm.joined(progress)).await;
-    match joined {
-        Ok(result) => result?,
-        Err(_) => return Err(too_late(&how_far(swarm).await)),
+}
+
+impl Session<'_> {
+    /// A run up to its result. The swarm is left in `kept`, so that it is stopped whatever
+    /// happened.
+    async fn run(&self, kept: &mut Option<Swarm>) -> Result<(), Failure> {
+        let Session { args, output, plan, deadline, .. } = self;
+        let mut rng = Rng::new(self.seed);
+        let too_late = |what: &str| {
+            Failure::new("time", &format!("time is over: {what}"), "give it more with --for")
+        };
+        let end = *deadline - RESERVE;
+        let swarm = tokio::time::timeout_at(end, Swarm::start(plan, &mut rng, progress)).await;
+        let swarm: &mut Swarm = kept.insert(swarm.map_err(|_| too_late("not all nodes started"))??);
+        match tokio::time::timeout_at(end, swarm.joined(progress)).await {
+            Ok(result) => result?,
+            Err(_) => return Err(too_late(&how_far(swarm).await)),
+        }
+        let setup = self.started.elapsed();
+        progress_done();
+        let control = serve(args, swarm)?;
+        let updates = args.updates.unwrap_or(1);
+        if args.updates.is_none() && *output == Output::Text {
+            table(swarm, setup).await?;
+        }
+        let report = measured(plan, swarm, &mut rng, setup, updates, end).await?;
+        match output {
+            Output::Json => stdout::print_line(&report.json())?,
+            Output::Text if args.updates.is_some() => stdout::print_line(&report.text())?,
+            Output::Text => first_update(&report, &control, swarm.nodes.len())?,
+        }
+        if !report.converged {
+            let message = report.missing(updates);
+            return Err(Failure::new("not_converged", &message, "give it more time with --for"));
+        }
+        if args.updates.is_some() {
+            return Ok(());
+        }
+        live(swarm, *deadline).await
     }
-    let setup = started.elapsed();
-    progress_done();
-    let control = serve(args, swarm)?;
-    let updates = args.updates.unwrap_or(1);
-    if args.updates.is_none() && args.output == Output::Text {
-        table(swarm, setup).await?;
-    }
-    let report = measured(plan, swarm, &mut rng, setup, updates, deadline - RESERVE).await?;
-    match args.output {
-        Output::Json => stdout::print_line(&report.json())?,
-        Output::Text if args.updates.is_some() => stdout::print_line(&report.text())?,
-        Output::Text => first_update(&report, &control, swarm.nodes.len())?,
-    }
-    if !report.converged {
-        let message = report.missing(updates);
-        return Err(Failure::new("not_converged", &message, "give it more time with --for"));
-    }
-    if args.updates.is_some() {
-        return Ok(());
-    }
-    live(swarm, deadline).await
 }
 
 /// Makes the updates and puts together what they took.
@@ -156,8 +163,8 @@ async fn measured(
     })
 }
 
-fn header(args: &Dev, plan: &Plan, seed: u64) -> Result<(), Failure> {
-    if args.output == Output::Json {
+fn header(output: Output, plan: &Plan, seed: u64) -> Result<(), Failure> {
+    if output == Output::Json {
         return Ok(());
     }
     let (agents, transport) = (plan.agents, plan.wire.name());

@@ -17,6 +17,7 @@ use knhk_mesh::{Identity, JoinError, Mesh, Options, Profile, TransportKind};
 
 use crate::args::{Dev, Wire};
 use crate::config::{self, NodeFlags};
+use crate::exit;
 use crate::failure::Failure;
 use crate::run::start;
 
@@ -48,7 +49,7 @@ impl Plan {
         {
             let message = format!("{agents} nodes write, and mesh.max_authors is {most}");
             return Err(Failure::new("bad_configuration", &message, "raise it, or --agents fewer")
-                .ending_with(78));
+                .ending_with(exit::BAD_CONFIGURATION));
         }
         let wire = args.transport.unwrap_or(match &file {
             Some(file) if !file.network.quic => Wire::Tcp,

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::ValueEnum;
 use serde_json::Value as Json;
 
+use crate::exit;
 use crate::failure::Failure;
 
 /// The form, when no flag says it.
@@ -22,8 +23,13 @@ pub(crate) enum Form {
     Json,
 }
 
-/// A field of an event.
-pub(crate) type Field<'a> = (&'a str, &'a dyn Display);
+/// A field of an event; in JSON it has its own type, and lists are lists.
+pub(crate) type Field<'a> = (&'a str, Json);
+
+/// Whatever has a text.
+pub(crate) fn text(value: &impl Display) -> Json {
+    Json::from(value.to_string())
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Log(Form);
@@ -38,7 +44,8 @@ impl Log {
             None | Some("") => Ok(Log(Form::Text)),
             Some(value) => Form::from_str(value, true).map(Log).map_err(|_| {
                 let message = format!("{VARIABLE} is {value:?}");
-                Failure::new("bad_configuration", &message, "write text or json").ending_with(78)
+                Failure::new("bad_configuration", &message, "write text or json")
+                    .ending_with(exit::BAD_CONFIGURATION)
             }),
         }
     }
@@ -68,7 +75,7 @@ fn line(form: Form, ms: u64, level: &str, event: &str, fields: &[Field<'_>]) -> 
     if form == Form::Text {
         let mut line = format!("{time} {level:<4} {event}");
         for (name, value) in fields {
-            let text = value.to_string();
+            let text = plain_text(value);
             let plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"');
             let text = if plain { text } else { format!("{text:?}") };
             line.push_str(&format!(" {name}={text}"));
@@ -81,9 +88,18 @@ fn line(form: Form, ms: u64, level: &str, event: &str, fields: &[Field<'_>]) -> 
     object.insert("level".into(), Json::from(level));
     object.insert("event".into(), Json::from(event));
     for (name, value) in fields {
-        object.insert((*name).into(), Json::from(value.to_string()));
+        object.insert((*name).into(), value.clone());
     }
     format!("{}\n", Json::Object(object))
+}
+
+fn plain_text(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Array(many) if many.is_empty() => "-".into(),
+        Json::Array(many) => many.iter().map(plain_text).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
 }
 
 /// RFC 3339 in UTC. The days are counted in eras of 400 years that begin in March, so that the leap
@@ -122,11 +138,20 @@ mod tests {
 
     #[test]
     fn fields_that_are_not_one_word_are_quoted_and_json_is_one_object() {
-        let fields: [Field<'_>; 2] = [("node", &"abc"), ("why", &"a \"b\"\nc")];
+        let fields: [Field<'_>; 4] = [
+            ("node", "abc".into()),
+            ("why", "a \"b\"\nc".into()),
+            ("links", 3.into()),
+            ("keys", vec!["a", "b"].into()),
+        ];
         let text = line(Form::Text, 0, "warn", "lost", &fields);
-        assert_eq!(text, "1970-01-01T00:00:00.000Z warn lost node=abc why=\"a \\\"b\\\"\\nc\"\n");
+        assert_eq!(
+            text,
+            "1970-01-01T00:00:00.000Z warn lost node=abc why=\"a \\\"b\\\"\\nc\" links=3 keys=a,b\n"
+        );
         let object: Json =
             serde_json::from_str(&line(Form::Json, 0, "info", "x", &fields)).unwrap();
         assert_eq!((&object["event"], &object["why"]), (&"x".into(), &"a \"b\"\nc".into()));
+        assert_eq!((&object["links"], &object["keys"][1]), (&3.into(), &"b".into()));
     }
 }

@@ -17,23 +17,22 @@ use std::time::Duration;
 use clap::Args;
 use knhk_mesh::config_file::{Effective, FlagValue};
 use knhk_mesh::node::Phase;
+use knhk_mesh::storage::Health;
 use knhk_mesh::{Mesh, SeedNews, Seeds};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::args::Output;
 use crate::config::{self, NodeFlags};
 use crate::control::place;
 use crate::control::server::Serving;
+use crate::exit;
 use crate::failure::Failure;
-use log::{Field, Form, Log};
+use log::{Form, Log, text};
 
 /// How long the good-bye may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// How often members and links are looked at, to tell what changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// After a second signal nothing is waited for.
-const INTERRUPTED: u8 = 130;
 
 /// Options of `run`.
 #[derive(Clone, Debug, Args)]
@@ -47,26 +46,19 @@ pub(crate) struct Run {
     /// Socket for commands [default: $KNHK_MESH_CONTROL_SOCKET, else in the data folder]
     #[arg(long, value_name = "PATH")]
     pub(crate) control_socket: Option<PathBuf>,
-    /// How events are printed on standard error [default: $KNHK_MESH_LOG, else text]
+    /// How events are printed on standard error [default: json with -o json, else $KNHK_MESH_LOG,
+    /// else text]
     #[arg(long, value_enum, value_name = "FORM")]
     pub(crate) log: Option<Form>,
-    /// How to print errors; json is also --log json
-    #[arg(short, long, value_enum)]
-    pub(crate) output: Option<Output>,
     #[command(flatten)]
     pub(crate) node: NodeFlags,
 }
 
-impl Run {
-    fn form(&self) -> Option<Form> {
-        self.log.or((self.output == Some(Output::Json)).then_some(Form::Json))
-    }
-}
-
 /// Runs a node until a signal ends it.
-pub(crate) fn run(run: &Run) -> ExitCode {
-    let json = run.output == Some(Output::Json) || run.log == Some(Form::Json);
-    let result = Log::new(run.form()).and_then(|log| {
+pub(crate) fn run(run: &Run, json: bool) -> ExitCode {
+    let form = run.log.or(json.then_some(Form::Json));
+    let json = form == Some(Form::Json);
+    let result = Log::new(form).and_then(|log| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime =
             runtime.map_err(|e| Failure::new("runtime", &e, "check the limits of threads"))?;
@@ -95,29 +87,31 @@ async fn serve(run: &Run, log: Log) -> Result<ExitCode, Failure> {
     };
     let serving = Serving::start(socket, vec![mesh.clone()])
         .map_err(|e| Failure::new("control_socket", &e, "check the limits of descriptors"))?;
-    let ready: [Field<'_>; 5] = [
-        ("node", &mesh.node_id()),
-        ("address", &mesh.local_addr()),
-        ("mesh", &effective.mesh.name),
-        ("mesh_id", &mesh.mesh_id()),
-        ("control_socket", &serving.path().display()),
-    ];
-    log.info("ready", &ready);
+    log.info(
+        "ready",
+        &[
+            ("node", text(&mesh.node_id())),
+            ("address", text(&mesh.local_addr())),
+            ("mesh", text(&effective.mesh.name)),
+            ("mesh_id", text(&mesh.mesh_id())),
+            ("control_socket", text(&serving.path().display())),
+        ],
+    );
     notify::tell("READY=1");
     let mut service = Service::new(run, log, mesh, effective);
     let ending = service.until_ending(&mut signals).await;
     notify::tell("STOPPING=1");
-    log.info("leaving", &[("signal", &ending.name())]);
+    log.info("leaving", &[("signal", text(&ending.name()))]);
     drop(serving);
     let left = tokio::select! {
         () = service.leave() => true,
         () = tokio::time::sleep(LEAVE_WITHIN) => false,
-        _ = signals.ending() => return Ok(ExitCode::from(INTERRUPTED)),
+        _ = signals.ending() => return Ok(ExitCode::from(exit::INTERRUPTED)),
     };
     if left {
         log.info("left", &[]);
     } else {
-        log.warn("left without the last words", &[("waited_s", &LEAVE_WITHIN.as_secs())]);
+        log.warn("left without the last words", &[("waited_s", LEAVE_WITHIN.as_secs().into())]);
     }
     Ok(ending.exit_code())
 }
@@ -148,7 +142,7 @@ impl Ending {
     fn exit_code(self) -> ExitCode {
         match self {
             Ending::Terminated => ExitCode::SUCCESS,
-            Ending::Interrupted => ExitCode::from(INTERRUPTED),
+            Ending::Interrupted => ExitCode::from(exit::INTERRUPTED),
             Ending::Stopped => ExitCode::FAILURE,
         }
     }
@@ -193,14 +187,15 @@ struct Service<'a> {
     news: mpsc::Receiver<SeedNews>,
     seen: (usize, usize),
     phase: Phase,
+    storage: Health,
 }
 
 impl<'a> Service<'a> {
     fn new(run: &'a Run, log: Log, mesh: Mesh, effective: Effective) -> Self {
         let (seeds, news) = Seeds::follow(&mesh, start::contacts(&effective));
         let (started, current) = (effective.clone(), effective);
-        let (seen, phase) = ((1, 0), Phase::Ready);
-        Service { run, log, mesh, started, current, seeds: Some(seeds), news, seen, phase }
+        let (seen, phase, storage) = ((1, 0), Phase::Ready, Health::Good);
+        Service { run, log, mesh, started, current, seeds: Some(seeds), news, seen, phase, storage }
     }
 
     async fn until_ending(&mut self, signals: &mut Signals) -> Ending {
@@ -230,22 +225,25 @@ impl<'a> Service<'a> {
         let seen = (status.node.members, status.node.links);
         if seen != self.seen {
             self.seen = seen;
-            self.log.info("peers", &[("members", &seen.0), ("links", &seen.1)]);
+            self.log.info("peers", &[("members", seen.0.into()), ("links", seen.1.into())]);
         }
+        self.tell_storage(status.storage);
         let before = std::mem::replace(&mut self.phase, status.node.phase);
         if before != self.phase {
             match self.phase {
                 Phase::Recovering => {
-                    let why = "the key is not new and the data folder is: own records first";
-                    self.log.warn("writes wait for peers", &[("why", &why)]);
+                    let why =
+                        "its own records may be older than what they hold: they are asked first";
+                    self.log.warn("writes wait for peers", &[("why", why.into())]);
                 }
                 Phase::Convicted => {
                     let help = "start it with a new key";
-                    self.log.warn("the key signed forks, nobody takes it", &[("help", &help)]);
+                    self.log
+                        .warn("the key signed forks, nobody takes it", &[("help", help.into())]);
                 }
                 Phase::Denied => {
                     let help = "it needs a new key and to be admitted again";
-                    self.log.warn("the operator denied this node", &[("help", &help)]);
+                    self.log.warn("the operator denied this node", &[("help", help.into())]);
                 }
                 Phase::Ready if before == Phase::Recovering => {
                     self.log.info("own records are back", &[]);
@@ -256,19 +254,31 @@ impl<'a> Service<'a> {
         true
     }
 
+    fn tell_storage(&mut self, now: Health) {
+        let before = std::mem::replace(&mut self.storage, now);
+        match (&before, &self.storage) {
+            (Health::Failed(_), Health::Good) => self.log.info("the disk is back", &[]),
+            (Health::Good, Health::Failed(why)) => {
+                let why = text(&why.0);
+                self.log.warn("the disk failed, writes are refused", &[("why", why)]);
+            }
+            _ => {}
+        }
+    }
+
     fn tell(&self, news: &SeedNews) {
         match news {
             // An address stands for itself.
             SeedNews::Resolved { contact, .. }
                 if contact.parse::<std::net::SocketAddr>().is_ok() => {}
             SeedNews::Resolved { contact, addresses } => {
-                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                let addresses = addresses.join(",");
-                self.log.info("seed resolved", &[("seed", contact), ("addresses", &addresses)]);
+                let addresses = addresses.iter().map(text).collect::<Vec<_>>().into();
+                let fields = [("seed", text(contact)), ("addresses", addresses)];
+                self.log.info("seed resolved", &fields);
             }
             SeedNews::Failed { contact, reason } => {
-                self.log
-                    .warn("seed not resolved, trying on", &[("seed", contact), ("why", reason)]);
+                let fields = [("seed", text(contact)), ("why", text(reason))];
+                self.log.warn("seed not resolved, trying on", &fields);
             }
             _ => {}
         }
@@ -279,7 +289,10 @@ impl<'a> Service<'a> {
         notify::tell_reloading();
         match load(self.run) {
             Err(refused) => {
-                self.log.warn("reload refused, the old configuration stays", &[("why", &refused)]);
+                self.log.warn(
+                    "reload refused, the old configuration stays",
+                    &[("why", text(&refused))],
+                );
             }
             Ok(new) => {
                 let now = self.current.compare(&new).now;
@@ -289,8 +302,10 @@ impl<'a> Service<'a> {
                     (self.seeds, self.news) = (Some(seeds), news);
                 }
                 self.current = new;
-                let (now, restart) = (listed(&now), listed(&restart));
-                self.log.info("reloaded", &[("applied", &now), ("needs_restart", &restart)]);
+                self.log.info(
+                    "reloaded",
+                    &[("applied", now.into()), ("needs_restart", restart.into())],
+                );
             }
         }
         notify::tell("READY=1");
@@ -299,7 +314,10 @@ impl<'a> Service<'a> {
     /// Files of certificates may have changed although their names did not.
     async fn reload_certificates(&self) {
         if let Ok(Err(refused)) = self.mesh.reload_certificates().await {
-            self.log.warn("certificates refused, the old ones stay", &[("why", &refused)]);
+            self.log.warn(
+                "certificates refused, the old ones stay",
+                &[("why", refused.to_string().into())],
+            );
         }
     }
 
@@ -307,8 +325,4 @@ impl<'a> Service<'a> {
         self.seeds = None;
         self.mesh.leave().await;
     }
-}
-
-fn listed(keys: &[String]) -> String {
-    if keys.is_empty() { "-".into() } else { keys.join(",") }
 }

@@ -2,18 +2,18 @@
 
 use knhk_mesh::admission::{Credentials, Token};
 use knhk_mesh::config_file::{Effective, NotRunnable};
+use knhk_mesh::storage::StoreError;
 use knhk_mesh::transport::BindError;
 use knhk_mesh::{JoinError, Mesh, Options};
 
+use crate::exit;
 use crate::failure::Failure;
 
 /// Holds a token. A file is better: the environment of a process is easier to read.
 const TOKEN_VARIABLE: &str = "KNHK_MESH_TOKEN";
-/// Exit code of a bad configuration.
-const BAD_CONFIGURATION: u8 = 78;
 
 pub(crate) fn not_runnable(why: &NotRunnable) -> Failure {
-    Failure::new("not_runnable", why, why.help()).ending_with(BAD_CONFIGURATION)
+    Failure::new("not_runnable", why, why.help()).ending_with(exit::BAD_CONFIGURATION)
 }
 
 /// Joins at the first address that is free.
@@ -37,7 +37,7 @@ pub(crate) async fn join(effective: &Effective) -> Result<Mesh, Failure> {
 pub(crate) fn options(effective: &Effective) -> Result<Options, Failure> {
     let mut options = effective.options().map_err(|error| {
         let help = "`knhk-mesh keygen` makes one; only its owner may read it";
-        Failure::new("identity", &error, help).ending_with(BAD_CONFIGURATION)
+        Failure::new("identity", &error, help).ending_with(exit::BAD_CONFIGURATION)
     })?;
     if let Credentials::Token { token, .. } = &mut options.credentials
         && let Some(text) = std::env::var_os(TOKEN_VARIABLE).filter(|text| !text.is_empty())
@@ -46,7 +46,7 @@ pub(crate) fn options(effective: &Effective) -> Result<Options, Failure> {
         *token = Some(read.map_err(|error| {
             let message = format!("{TOKEN_VARIABLE}: {error}");
             Failure::new("token", &message, "give it whole, as `knhk-mesh ticket` printed it")
-                .ending_with(BAD_CONFIGURATION)
+                .ending_with(exit::BAD_CONFIGURATION)
         })?);
     }
     Ok(options)
@@ -72,25 +72,40 @@ fn not_joined(error: &JoinError) -> Failure {
         JoinError::Bind(BindError::Admission(_)) => {
             let help = "`knhk-mesh ticket` makes tokens, `knhk-mesh cert issue` certificates; \
                         `genesis` prints the mesh that they have to be for";
-            Failure::new("admission", error, help).ending_with(BAD_CONFIGURATION)
+            Failure::new("admission", error, help).ending_with(exit::BAD_CONFIGURATION)
         }
         JoinError::Bind(_) => {
             let help = "set mesh.admission and mesh.allowlist, or listen on 127.0.0.1";
-            Failure::new("bind", error, help).ending_with(BAD_CONFIGURATION)
+            Failure::new("bind", error, help).ending_with(exit::BAD_CONFIGURATION)
         }
         JoinError::NoAddress { .. } => {
             Failure::new("advertise", error, "say where others dial: --advertise IP:PORT")
-                .ending_with(BAD_CONFIGURATION)
+                .ending_with(exit::BAD_CONFIGURATION)
         }
         JoinError::Config(_) => {
             let help = "`knhk-mesh config show --origin` says where it was set";
-            Failure::new("bad_configuration", error, help).ending_with(BAD_CONFIGURATION)
+            Failure::new("bad_configuration", error, help).ending_with(exit::BAD_CONFIGURATION)
         }
         JoinError::Key(_) => {
             Failure::new("identity", error, "repair the key file of the data folder")
         }
-        JoinError::Store(_) => Failure::new("data_dir", error, "check --data-dir"),
+        JoinError::Store(why) => Failure::new("data_dir", error, store_help(why)),
         _ => Failure::new("start", error, "see the message"),
+    }
+}
+
+fn store_help(why: &StoreError) -> &'static str {
+    match why {
+        StoreError::InUse { .. } => "stop that node, or give this one its own --data-dir",
+        StoreError::Damaged { .. } => {
+            "or bring back a backup: move the file away, then knhk-mesh restore FILE --data-dir DIR"
+        }
+        StoreError::Foreign { .. } => {
+            "check --data-dir, --identity and the section `mesh:`: a mesh with other limits or \
+             another name is another mesh"
+        }
+        StoreError::Version { .. } => "nothing was changed",
+        _ => "name a folder that this user may write to: --data-dir DIR",
     }
 }
 

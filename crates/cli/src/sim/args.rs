@@ -9,8 +9,6 @@ use knhk_mesh_sim::QueueKind;
 use knhk_mesh_sim::adversary::Kind;
 use knhk_mesh_sim::spread::MAX_AGENTS;
 
-use crate::args::Output;
-
 /// Options of `sim`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -87,9 +85,6 @@ pub(crate) struct Run {
         default_missing_value = "true"
     )]
     pub(crate) wire: Option<bool>,
-    /// How to print results
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
 /// The engine's queue; the trace hash does not depend on it.
@@ -133,9 +128,6 @@ pub(crate) struct Compare {
     /// The other one
     #[arg(value_name = "B.json")]
     pub(crate) b: PathBuf,
-    /// How to print results
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
 /// The scale matrix.
@@ -159,9 +151,6 @@ pub(crate) struct Matrix {
     /// Worker threads; the runs do not depend on them
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = threads())]
     pub(crate) threads: u8,
-    /// How to print results
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
 /// Which lanes carry updates.

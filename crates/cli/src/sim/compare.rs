@@ -10,9 +10,9 @@ use crate::args::Output;
 use crate::failure::Failure;
 use crate::stdout::print_line;
 
-pub(super) fn run(args: &Compare) -> Result<(), Failure> {
+pub(super) fn run(args: &Compare, output: Output) -> Result<(), Failure> {
     let comparison = report::compare(&read(&args.a)?, &read(&args.b)?);
-    match args.output {
+    match output {
         Output::Json => print_line(&json(&comparison)?),
         Output::Text => {
             let names = [&args.a, &args.b].map(|path| path.display().to_string());

@@ -21,6 +21,7 @@ use knhk_mesh_sim::world::Drive;
 use knhk_mesh_sim::{scenario, spread};
 
 use crate::args::Output;
+use crate::exit;
 use crate::failure::Failure;
 use crate::{process, stdout};
 pub(crate) use args::Sim;
@@ -33,16 +34,16 @@ const MEMORY_COUNTS_FROM: u32 = 10_000;
 /// Memory of a node, in bytes, that a million of them may take.
 const MEMORY_GOAL: f64 = 4_096.0;
 
-pub(crate) fn run(sim: &Sim) -> Result<(), Failure> {
+pub(crate) fn run(sim: &Sim, output: Output) -> Result<(), Failure> {
     match &sim.command {
-        Some(Command::Compare(args)) => compare::run(args),
-        Some(Command::Matrix(args)) => matrix::run(args),
-        None => one(&sim.run),
+        Some(Command::Compare(args)) => compare::run(args, output),
+        Some(Command::Matrix(args)) => matrix::run(args, output),
+        None => one(&sim.run, output),
     }
 }
 
 /// One run, from the plan to its reports.
-fn one(args: &Run) -> Result<(), Failure> {
+fn one(args: &Run, output: Output) -> Result<(), Failure> {
     // A file that cannot be written is better known before a run of minutes than after it.
     let page = args.report.as_deref().map(OutputFile::open).transpose()?;
     let csv = args.csv.as_deref().map(OutputFile::open).transpose()?;
@@ -53,7 +54,7 @@ fn one(args: &Run) -> Result<(), Failure> {
     if let Some(file) = csv {
         file.write(&report::csv(&report))?;
     }
-    match args.output {
+    match output {
         Output::Json => stdout::print_line(&json(&report)?)?,
         Output::Text => stdout::print_line(&report::table(&report).trim_end())?,
     }
@@ -112,5 +113,5 @@ fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
 
 /// Nothing was run: as with wrong usage, the exit code is 2.
 fn cannot(code: &'static str, message: &dyn std::fmt::Display, help: &str) -> Failure {
-    Failure::new(code, message, help).ending_with(2)
+    Failure::new(code, message, help).ending_with(exit::WRONG_USAGE)
 }

@@ -87,10 +87,13 @@ impl Denials {
         self.0.len() < Self::MAX && self.0.insert(denial.node, denial).is_none()
     }
 
-    /// Whether this very denial is held already, so that its signature needs no check.
+    /// Whether [`Denials::insert`] would change nothing, whatever the signature.
     #[must_use]
-    pub fn holds(&self, denial: &Denial) -> bool {
-        self.0.get(&denial.node) == Some(denial)
+    pub fn needs_no_check(&self, denial: &Denial) -> bool {
+        match self.0.get(&denial.node) {
+            Some(held) => (denial.at, denial.signature) >= (held.at, held.signature),
+            None => self.0.len() == Self::MAX,
+        }
     }
 
     /// Whether `node` is denied.

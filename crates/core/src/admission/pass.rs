@@ -85,6 +85,15 @@ impl Pass {
         }
     }
 
+    /// The token that its node came in with; whether it is a good one, [`Pass::check`] says.
+    #[must_use]
+    pub fn token(&self) -> &Token {
+        match &self.0 {
+            Kind::Token(token) => token,
+            Kind::Admitted(admitted) => &admitted.token,
+        }
+    }
+
     /// The pass as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -43,6 +43,10 @@ pub enum Family {
 }
 
 impl Family {
+    /// Every family.
+    pub const ALL: [Family; 6] =
+        [Family::Lww, Family::Multi, Family::Counter, Family::Set, Family::Max, Family::Min];
+
     /// The family of `kind`; `None` if it is no application kind that this version knows.
     #[must_use]
     pub const fn of(kind: Kind) -> Option<Family> {
@@ -266,6 +270,13 @@ mod tests {
             other.resize(cut, 0);
             prop_assert_eq!(Payload::decode(Kind::COUNTER, &other).is_ok(), cut == whole.len());
         }
+    }
+
+    #[test]
+    fn every_kind_of_value_is_of_a_family_that_is_listed() {
+        let families: Vec<Family> = (0..=255).filter_map(|kind| Family::of(Kind(kind))).collect();
+        assert!(families.iter().all(|family| Family::ALL.contains(family)));
+        assert!(Family::ALL.iter().all(|family| families.contains(family)));
     }
 
     #[test]

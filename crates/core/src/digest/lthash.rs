@@ -3,19 +3,20 @@
 //! two sets with the same state is a short-integer-solution problem on a lattice, estimated at 200
 //! bits (IACR 2019/227, lthash16). The estimate holds for sets: a member counts once.
 //!
-//! The expansion is the key stream of ChaCha8 under the id as key (docs/adr/0015). The estimate
-//! needs lanes that nobody can steer. An id is a SHA-256 hash: who wants another key has to hash
+//! The expansion is the key stream of ChaCha8 under the member as key (docs/adr/0015). The estimate
+//! needs lanes that nobody can steer. A member is a hash: who wants another key has to hash
 //! another record, and so gets keys that are random to him, though he knows them; for random keys
 //! no attack tells 8 rounds of ChaCha from noise (the best known reach 7, far above 2^128 steps).
-//! Each id has a key of its own, so one nonce serves all, and 2 KiB are 32 blocks of one stream.
+//! Each member is a key of its own, so one nonce serves all, and 2 KiB are 32 blocks of one stream.
 //!
-//! One change costs one expansion (0.2-0.5 us with AVX-512 or AVX2, about 1 us on a plain machine),
-//! which is why owners collect changes and apply them once a round.
+//! A change costs one or two expansions (0.2-0.5 us each with AVX-512 or AVX2, about 1 us on a
+//! plain machine), which is why owners collect changes and apply them once a round.
 
 use chacha20::ChaCha8;
 use chacha20::cipher::{KeyIvInit as _, StreamCipher as _};
 
-use super::{Id, Root, domain};
+use super::{Id, Root};
+use crate::hash::domain;
 
 const LANES: usize = 1_024;
 const BYTES: usize = 2 * LANES;
@@ -43,20 +44,20 @@ impl core::fmt::Debug for LtHash {
 }
 
 impl LtHash {
-    /// Takes `id` in. The caller knows that it is not a member yet.
-    pub fn add(&mut self, id: &Id) {
+    /// Takes `member` in. The caller knows that it is not a member yet.
+    pub fn add(&mut self, member: &Id) {
         self.count += 1;
-        self.apply(&expand(id), u16::wrapping_add);
+        self.apply(&expand(member), u16::wrapping_add);
     }
 
-    /// Takes `id` out. The caller knows that it is a member: the hash cannot tell.
+    /// Takes `member` out. The caller knows that it is a member: the hash cannot tell.
     ///
     /// # Panics
     /// If the set is empty.
-    pub fn remove(&mut self, id: &Id) {
+    pub fn remove(&mut self, member: &Id) {
         assert!(self.count > 0, "nothing can leave an empty set");
         self.count -= 1;
-        self.apply(&expand(id), u16::wrapping_sub);
+        self.apply(&expand(member), u16::wrapping_sub);
     }
 
     /// Puts `new` in the place of `old`, in one pass over the state. The caller knows that `old` is
@@ -72,12 +73,6 @@ impl LtHash {
             let change = u16::from_le_bytes(*new).wrapping_sub(u16::from_le_bytes(*old));
             *lane = lane.wrapping_add(change);
         }
-    }
-
-    /// Number of members.
-    #[must_use]
-    pub const fn count(&self) -> u64 {
-        self.count
     }
 
     /// The root of the set: [`Root::EMPTY`] without members, else a hash of state and count (1-2
@@ -104,12 +99,13 @@ impl LtHash {
 }
 
 #[inline]
-fn expand(id: &Id) -> [u8; BYTES] {
+fn expand(member: &Id) -> [u8; BYTES] {
     let mut stream = [0; BYTES];
-    ChaCha8::new(id.into(), &EXPAND.into()).apply_keystream(&mut stream);
+    ChaCha8::new(member.into(), &EXPAND.into()).apply_keystream(&mut stream);
     stream
 }
 
+#[cfg(test)]
 impl<'a> FromIterator<&'a Id> for LtHash {
     fn from_iter<I: IntoIterator<Item = &'a Id>>(ids: I) -> Self {
         let mut hash = LtHash::default();

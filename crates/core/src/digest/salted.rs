@@ -2,7 +2,8 @@
 //! do not, somebody has chosen records whose tags cancel out. Both sides then add up other tags of
 //! the same records, keyed with a salt that did not exist when the records were made.
 
-use super::{Id, Position, Prefix, Summary, domain};
+use super::{Id, Position, Prefix, Summary};
+use crate::hash::domain;
 
 const TAG: [u8; 32] = domain("knhk-mesh salted tag v1");
 

@@ -2,12 +2,13 @@
 //! sum of its tags and the number of its items. Two nodes compare the 16 children of a prefix, go
 //! down where they differ, and list the items at the end.
 //!
-//! A set of up to 16 items is one sorted list and nothing else; a list that outgrows 16 becomes a
-//! node with 16 children, a subtree that shrinks to 8 becomes a list again. The answers do not
-//! depend on the shape.
+//! A set of up to 32 items is one sorted list and nothing else; a list that outgrows 32 becomes a
+//! node with 16 children, a subtree that shrinks to 16 becomes a list again. The answers do not
+//! depend on the shape. A list holds a full page of sixteen slots and as many strangers, so nobody
+//! makes the tree deep with a record or two aimed at a page.
 //!
 //! ```text
-//!   up to 16 items:  [e e e]              above:  node { sum, count, link } x 16
+//!   up to 32 items:  [e e e]              above:  node { sum, count, link } x 16
 //!                                                   |         |
 //!                                                 [e e]     node { .. } x 16   depth 0..=15
 //! ```
@@ -20,9 +21,9 @@ use super::nodes::Nodes;
 use super::{Id, Position, Prefix, Summary, tag};
 
 /// Most items of a list above the deepest level.
-pub(super) const SPLIT_ABOVE: usize = 16;
+pub(super) const SPLIT_ABOVE: usize = 32;
 /// A subtree of so few items becomes a list.
-pub(super) const MERGE_AT: u32 = 8;
+pub(super) const MERGE_AT: u32 = 16;
 
 /// One item: 32 bytes.
 #[derive(Clone, Copy, Debug)]

@@ -185,12 +185,12 @@ fn a_small_set_has_no_nodes_and_a_shrunken_one_gives_them_back() {
     use super::Shape;
     let mut tree = Tree::default();
     let is_flat = |tree: &Tree| matches!(tree.0, Shape::Flat(_));
-    for n in 0..17u64 {
+    for n in 0..33u64 {
         assert!(is_flat(&tree));
         tree.insert(Position(n << 60 | n), &id(n), 0);
     }
     assert!(!is_flat(&tree));
-    for n in 0..9u64 {
+    for n in 0..17u64 {
         assert!(!is_flat(&tree), "{n}");
         assert!(tree.remove(Position(n << 60 | n), &id(n)).is_some());
     }

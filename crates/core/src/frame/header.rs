@@ -6,9 +6,9 @@ use core::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::merkle::Hash;
-use super::sha::sha256;
 use crate::codec::{Reader, Writer};
 use crate::error::Refused;
+use crate::hash;
 use crate::identity::{Incarnation, MeshId, NodeId, Seq, Signer, verify_strict};
 use crate::time::Hlc;
 
@@ -298,19 +298,22 @@ impl FrameRef {
     }
 }
 
-/// Mesh, scope class, author and incarnation, hashed once a frame.
+/// Mesh, scope class, author and incarnation, hashed once a frame: the key of its leaves.
 #[derive(Clone, Copy)]
 pub struct LeafContext(Hash);
 
 impl LeafContext {
-    /// The leaf of the record `bytes` with sequence number `seq`, and its id in whatever frame or
-    /// proof it travels. The prefix fits into the padding of most records: no extra block.
+    /// The leaves of records, each with its sequence number, in their order. A leaf is the id of
+    /// its record in whatever frame or proof it travels.
     #[must_use]
-    pub fn leaf(&self, seq: Seq, bytes: &[u8]) -> Hash {
-        let mut prefix = [0u8; 41];
-        prefix[1..33].copy_from_slice(&self.0);
-        prefix[33..].copy_from_slice(&seq.0.to_le_bytes());
-        sha256(&prefix, bytes)
+    pub fn leaves<'a>(&self, records: impl Iterator<Item = (Seq, &'a [u8])>) -> Vec<Hash> {
+        let parts = |(seq, bytes): (Seq, &'a [u8])| {
+            let mut head = [0; hash::PREFIX];
+            head[..8].copy_from_slice(&seq.0.to_le_bytes());
+            head[8..].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+            (head, bytes)
+        };
+        hash::padded(&self.0, &records.map(parts).collect::<Vec<_>>())
     }
 }
 

@@ -1,18 +1,21 @@
-//! Merkle trees as in RFC 9162 section 2.1, over SHA-256. Leaves are hashed with a leading 0,
-//! inner nodes with a leading 1; a node without a sibling rises unchanged.
+//! Merkle trees of the shape of RFC 9162 section 2.1, over BLAKE3. Leaves and inner nodes are
+//! hashed under different keys; a node without a sibling rises unchanged.
 
-use super::sha::sha256;
+use crate::hash;
+pub use crate::hash::Hash;
 
-/// A hash of a leaf or of an inner node.
-pub type Hash = [u8; 32];
+/// The key of inner nodes. Those of leaves are hashes themselves: see
+/// [`super::header::LeafContext`].
+const NODE: Hash = hash::domain("knhk-mesh node v1");
 
 /// Longest path: the depth of a tree of 256 leaves.
 pub const MAX_PATH: usize = 8;
 
 fn parent(left: &Hash, right: &Hash) -> Hash {
-    let mut head = [1u8; 33];
-    head[1..].copy_from_slice(left);
-    sha256(&head, right)
+    let mut pair = [0; hash::BLOCK];
+    pair[..32].copy_from_slice(left);
+    pair[32..].copy_from_slice(right);
+    blake3::keyed_hash(&NODE, &pair).into()
 }
 
 /// Every node over `leaves`, level by level: the leaves first, the root last. At most twice as many
@@ -25,14 +28,14 @@ pub fn tree(leaves: &[Hash]) -> Vec<Hash> {
     assert!(!leaves.is_empty(), "a tree has at least one leaf");
     let mut nodes = Vec::with_capacity(2 * leaves.len() + MAX_PATH);
     nodes.extend_from_slice(leaves);
+    let mut level = Vec::with_capacity(leaves.len() / 2);
     let (mut start, mut len) = (0, leaves.len());
     while len > 1 {
-        for i in (start..start + len - 1).step_by(2) {
-            nodes.push(parent(&nodes[i], &nodes[i + 1]));
-        }
-        if len % 2 == 1 {
-            nodes.push(nodes[start + len - 1]);
-        }
+        let (pairs, alone) = nodes[start..].as_flattened().as_chunks::<{ hash::BLOCK }>();
+        let alone: Option<Hash> = alone.try_into().ok();
+        hash::equally_long(&NODE, pairs, &mut level);
+        nodes.append(&mut level);
+        nodes.extend(alone);
         (start, len) = (start + len, len.div_ceil(2));
     }
     nodes

@@ -22,7 +22,6 @@ pub mod merkle;
 pub mod record;
 mod seal;
 mod sealed;
-mod sha;
 mod verify;
 
 pub use header::{Class, Extension, FrameRef, Header, SignedHeader};

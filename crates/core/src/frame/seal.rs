@@ -64,7 +64,7 @@ pub fn seal(
     };
     let context = fields.leaf_context(mesh);
     let seqs = (chain.next.0..).map(Seq);
-    let ids: Vec<Hash> = seqs.zip(records).map(|(seq, r)| context.leaf(seq, r)).collect();
+    let ids = context.leaves(seqs.zip(records.iter().map(Vec::as_slice)));
     let tree = merkle::tree(&ids);
     fields.root = tree[tree.len() - 1];
     chain.last_root = fields.root;

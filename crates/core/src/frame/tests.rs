@@ -85,6 +85,16 @@ fn two_branches_are_a_transferable_proof_and_two_frames_in_a_row_are_none() {
         let proof = write_head(a.header(), Some(b.header()));
         assert_eq!(open(&proof).unwrap().other(), Some(b.header()));
     }
+    // The second signature counts as much as the first.
+    let forged = |at_end: usize| {
+        let mut bytes = write_head(second.header(), Some(forked.header())).to_vec();
+        let at = bytes.len() - at_end;
+        bytes[at] ^= 1;
+        open(&bytes.into())
+    };
+    let signature_end = forked.header().wire_len() - super::super::header::HEADER_LEN + 1;
+    assert_eq!(forged(signature_end), Err(Refused::Signature));
+    assert_eq!(forged(forked.header().wire_len() + signature_end), Err(Refused::Signature));
     let no_proof = write_head(first.header(), Some(second.header()));
     assert_eq!(open(&no_proof), Err(Refused::Malformed));
 }
@@ -109,6 +119,19 @@ proptest! {
             prop_assert_eq!(opened.record_bytes(leaf), &records[usize::from(i)][..]);
             prop_assert_eq!(opened.seq(leaf), Seq(u64::from(i)));
         }
+    }
+
+    #[test]
+    fn a_proof_names_each_record_once_and_in_order(n in 2usize..20, a in 0u16..20, b in 0u16..20) {
+        let (a, b) = (a % n as u16, b % n as u16);
+        let records = records(n);
+        let own = seal(&mut chain(), &records, &[], &mesh(), &author());
+        let ids: Vec<Hash> = own.leaves().iter().map(|leaf| leaf.id).collect();
+        let paths = merkle::paths(&ids, &[a, b]);
+        let part = |i: u16, n: usize| (i, &paths[n][..], &records[usize::from(i)][..]);
+        let opened = open(&write_proof(own.header(), &[part(a, 0), part(b, 1)]));
+        prop_assert_eq!(opened.is_ok(), a < b);
+        prop_assert!(a < b || opened == Err(Refused::Malformed));
     }
 
     #[test]
@@ -141,6 +164,26 @@ proptest! {
         bytes.insert(1, 1);
         prop_assert!(Sealed::read(&bytes.into(), &Limits::default()).is_err());
     }
+}
+
+#[test]
+fn a_record_stamped_later_than_its_header_says_is_malformed_in_a_frame_and_in_a_proof() {
+    let records = records(2);
+    let own = seal(&mut chain(), &records, &[], &mesh(), &author());
+    let ids: Vec<Hash> = own.leaves().iter().map(|leaf| leaf.id).collect();
+    let fields = Header { hlc_max: Hlc::at(WallMs(1_000)), ..own.header().fields.clone() };
+    let header = SignedHeader::sign(fields, &[], &mesh(), &author());
+    let proof = |i: u16| {
+        let path = &merkle::paths(&ids, &[i])[0];
+        open(&write_proof(&header, &[(i, path, &records[usize::from(i)])]))
+    };
+    assert!(proof(0).is_ok(), "a proof may be of an earlier record than the latest");
+    assert_eq!(proof(1), Err(Refused::Malformed));
+    let mut w = Writer::default();
+    w.u8(Tag::Frame as u8);
+    header.write(&mut w);
+    w.bytes(&records.concat());
+    assert_eq!(open(&w.into_vec().into()), Err(Refused::Malformed));
 }
 
 #[test]

@@ -95,13 +95,17 @@ pub fn verify(job: Job) -> Result<Verified, Refused> {
 fn leaf_ids(sealed: &Sealed, mesh: &MeshId) -> Vec<Leaf> {
     let context = sealed.header.fields.leaf_context(mesh);
     let seq_lo = sealed.header.fields.seq_lo.0;
-    let leaf = |part: &super::sealed::Part| Leaf {
+    let record = |part: &super::sealed::Part| {
+        (Seq(seq_lo + u64::from(part.index)), sealed.slice(&part.bytes))
+    };
+    let ids = context.leaves(sealed.parts.iter().map(record));
+    let leaf = |(part, id): (&super::sealed::Part, Hash)| Leaf {
         index: part.index,
-        id: context.leaf(Seq(seq_lo + u64::from(part.index)), sealed.slice(&part.bytes)),
+        id,
         path: sealed.path(part).into(),
         bytes: part.bytes.clone(),
     };
-    sealed.parts.iter().map(leaf).collect()
+    sealed.parts.iter().zip(ids).map(leaf).collect()
 }
 
 fn frame_leaves(sealed: &Sealed, mesh: &MeshId) -> Result<(Vec<Leaf>, Arc<[Hash]>), Refused> {

@@ -19,12 +19,14 @@
 use core::time::Duration;
 
 use super::allowance::{Ask, Debts, SESSION};
+use super::round::PROBE_EVERY;
 use super::{Gossip, Scene};
 use crate::crdt::store::EntryIx;
-use crate::digest::{Position, Prefix, Summary};
+use crate::digest::{Position, Prefix};
 use crate::error::Refused;
 use crate::frame::Class;
 use crate::identity::PeerIx;
+use crate::links::Link;
 use crate::messages::{Lane, Message, Range, RangeContent, Ranges, Sink};
 use crate::telemetry::Event;
 use crate::time::Time;
@@ -46,6 +48,9 @@ pub const MAX_AGE: Duration = Duration::from_secs(10);
 const STALLED: Duration = Duration::from_secs(2);
 /// Items of a range that are listed instead of divided.
 const LISTED: u32 = 32;
+/// From this step on everything is listed: a later list could not be answered any more, and whoever
+/// crowds records under one long prefix would hide them from every session.
+const LIST_FROM: u8 = MAX_STEPS - 2;
 
 /// The sessions of a node, and what its links owe for them and for other answers.
 #[derive(Debug, Default)]
@@ -145,12 +150,17 @@ impl Reply {
 }
 
 impl Gossip {
-    /// Starts a session with `peer`; false if one runs or too many do.
+    /// Starts a session with `peer`; false if one runs or too many do, and mostly if the peer is
+    /// distrusted: who sends nothing good must not keep the one session in motion busy.
     pub(super) fn start_session<S: Sink>(
         &mut self,
         scene: &mut Scene<'_, S>,
         peer: PeerIx,
     ) -> bool {
+        let distrusted = self.links.get(peer).is_some_and(Link::distrusted);
+        if distrusted && scene.rng.below(PROBE_EVERY) > 0 {
+            return false;
+        }
         if !self.grants(peer, Ask::Session, scene.now.mono) {
             return false;
         }
@@ -212,8 +222,9 @@ impl Gossip {
         }
         let mut reply = Reply::default();
         let mut salt = theirs.salt;
+        let limit = if theirs.step + 1 >= LIST_FROM { u32::MAX } else { LISTED };
         for range in &theirs.ranges {
-            answer_range(scene, salt, range, &mut reply);
+            answer_range(scene, salt, limit, range, &mut reply);
         }
         if theirs.step == 0 && reply.ranges.is_empty() && reply.send.is_empty() {
             salt = self.recount(scene, from, &mut reply);
@@ -357,14 +368,26 @@ fn in_bounds(session: &Session, theirs: &Ranges) -> bool {
     theirs.step < MAX_STEPS && salt_ok && theirs.ranges.iter().all(deep_enough)
 }
 
-fn answer_range<S: Sink>(scene: &mut Scene<'_, S>, salt: u64, range: &Range, reply: &mut Reply) {
+/// Answers one range; children of up to `limit` items are listed.
+fn answer_range<S: Sink>(
+    scene: &mut Scene<'_, S>,
+    salt: u64,
+    limit: u32,
+    range: &Range,
+    reply: &mut Reply,
+) {
     match &range.content {
         RangeContent::Branches(theirs) => {
             let mine = scene.store.children(range.prefix, salt);
             for (nibble, (mine, theirs)) in mine.iter().zip(theirs.iter()).enumerate() {
                 let child = range.prefix.child(nibble as u8);
                 if let Some(child) = child.filter(|_| mine != theirs) {
-                    answer_branch(scene, salt, child, mine, theirs, reply);
+                    if theirs.count == 0 || mine.count <= limit || is_deepest(child) {
+                        list_or_send(scene, child, theirs.count == 0, reply);
+                    } else {
+                        let children = scene.store.children(child, salt);
+                        reply.add(child, RangeContent::Branches(Box::new(children)));
+                    }
                 }
             }
         }
@@ -374,21 +397,21 @@ fn answer_range<S: Sink>(scene: &mut Scene<'_, S>, salt: u64, range: &Range, rep
     }
 }
 
-fn answer_branch<S: Sink>(
+fn is_deepest(prefix: Prefix) -> bool {
+    prefix.depth() == Prefix::MAX_DEPTH
+}
+
+/// Lists what is under `prefix`, or sends it if the peer has nothing there.
+fn list_or_send<S: Sink>(
     scene: &mut Scene<'_, S>,
-    salt: u64,
-    child: Prefix,
-    mine: &Summary,
-    theirs: &Summary,
+    prefix: Prefix,
+    nothing_there: bool,
     reply: &mut Reply,
 ) {
-    if theirs.count == 0 {
-        reply.send.extend(scene.store.items(child).into_iter().map(|(_, _, entry)| entry));
-    } else if mine.count <= LISTED || child.depth() == Prefix::MAX_DEPTH {
-        reply.add(child, RangeContent::Items { answer: true, items: listed(scene, child) });
+    if nothing_there {
+        reply.send.extend(scene.store.items(prefix).into_iter().map(|(_, _, entry)| entry));
     } else {
-        let children = scene.store.children(child, salt);
-        reply.add(child, RangeContent::Branches(Box::new(children)));
+        reply.add(prefix, RangeContent::Items { answer: true, items: listed(scene, prefix) });
     }
 }
 

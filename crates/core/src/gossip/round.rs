@@ -12,8 +12,9 @@ use crate::telemetry::Event;
 
 /// Unequal digests in a row after which a session starts.
 const PATIENCE: u8 = 2;
-/// One round in so many may go to distrusted peers, or nobody would ever recover.
-const PROBE_EVERY: u32 = 16;
+/// One round in so many may go to distrusted peers, and one session in so many may be theirs, or
+/// nobody would ever recover.
+pub(super) const PROBE_EVERY: u32 = 16;
 
 impl Gossip {
     /// Runs what is due.

@@ -12,10 +12,12 @@ use super::*;
 use crate::config::Config;
 use crate::crdt::Family;
 use crate::crdt::store::Known;
-use crate::digest::{Position, Prefix, Summary};
+use crate::digest::{Position, Prefix, Summary, author_salt};
 use crate::error::{Refused, WriteError};
-use crate::frame::{Chain, Class, Job, Kind, RecordHead, Sealed, Slot, Verified, seal, verify};
-use crate::identity::{Incarnation, Keypair, NodeId};
+use crate::frame::{
+    Chain, Class, Job, Kind, RecordHead, Sealed, Slot, Verified, seal, verify, write_head,
+};
+use crate::identity::{Incarnation, Keypair, MeshId, NodeId, Signer as _};
 use crate::links::Link;
 use crate::messages::sink::WriteId;
 use crate::messages::{Close, Digest, Persist, Range, RangeContent, Ranges, Receipt};
@@ -361,6 +363,44 @@ fn digests_that_do_not_deepen_end_the_session() {
     assert_eq!(a.running(), 0);
 }
 
+/// The inverse of [`crate::rng::mix`].
+fn unmix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 31) ^ (x >> 62)).wrapping_mul(0x3196_42b2_d24d_8ec3);
+    x = (x ^ (x >> 27) ^ (x >> 54)).wrapping_mul(0x96de_1b17_3f11_9089);
+    x ^ (x >> 30) ^ (x >> 60)
+}
+
+/// A fork of the `n`th throw-away identity, whose incarnation is chosen so that the conviction
+/// stands where all the others stand.
+fn aimed_conviction(n: u8, mesh: &MeshId) -> Bytes {
+    let key = Keypair::from_secret(&[n + 50; 32]);
+    let incarnation = Incarnation(unmix(author_salt(&key.node_id().0) ^ 77));
+    let branch = |word: &[u8]| {
+        let record = RecordHead::new(Slot(16), Kind(99), Hlc(0)).encode(word);
+        let mut chain = Chain::start(Class::Cell, incarnation, Default::default());
+        seal(&mut chain, &[record], &[], mesh, &key)
+    };
+    write_head(branch(b"a").header(), Some(branch(b"b").header()))
+}
+
+#[test]
+fn nobody_hides_records_from_sessions_by_crowding_them_under_one_prefix() {
+    let script = (0..40).map(|i| (0, 16 + i, true, i != 7)).collect();
+    let [mut a, mut b, mut all] = sides(&script);
+    let mesh = a.settings.mesh;
+    for n in 0..80 {
+        let conviction = aimed_conviction(n, &mesh);
+        let holder = if n % 2 == 0 { &mut a } else { &mut b };
+        assert_eq!(holder.merge_bytes(&conviction), Ok(()));
+        assert_eq!(all.merge_bytes(&conviction), Ok(()));
+    }
+    let deepest = Prefix::of(Position::of(77, Slot::CONVICTION.0), Prefix::MAX_DEPTH);
+    assert_eq!(a.store.items(deepest).len(), 40, "they crowd as deep as the tree goes");
+    assert!(a.start());
+    exchange(&mut a, &mut b, |_, message| Some(message));
+    assert_equal(&mut a, &mut b, &mut all);
+}
+
 #[test]
 fn sessions_are_bounded_and_end_without_progress() {
     let script = (0..40).map(|i| (0, 16 + i, true, false)).collect();
@@ -376,6 +416,20 @@ fn sessions_are_bounded_and_end_without_progress() {
     assert!(a.gossip.next_timeout() <= a.now.mono + Duration::from_secs(2));
     a.later(Duration::from_secs(2));
     assert_eq!(a.running(), 0);
+}
+
+#[test]
+fn a_distrusted_peer_gets_a_session_now_and_then() {
+    let [mut a, ..] = sides(&vec![(0, 16, true, false)]);
+    a.gossip.links.get_mut(peer(0)).unwrap().set_distrusted(true);
+    let mut started = 0;
+    for _ in 0..320 {
+        started += usize::from(a.start());
+        a.gossip.forget_session(peer(0));
+        a.later(Duration::from_secs(1));
+    }
+    // 20 expected; four standard deviations are 17.
+    assert!((3..=37).contains(&started), "{started} of 320");
 }
 
 #[test]

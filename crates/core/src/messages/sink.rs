@@ -57,12 +57,13 @@ pub enum Input<'a> {
     Timeout,
 }
 
-/// An own record for the disk: a proof that verifies on its own.
+/// An own record for the disk: a signed message that verifies on its own.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OwnRecord {
     /// Where it is kept; a newer one replaces it.
     pub slot: Slot,
-    /// A signed message ([`crate::frame::Tag::Proof`], or Head for [`Slot::HEAD`]).
+    /// A proof, or the whole frame where that is smaller ([`crate::frame::Tag`]); a head for
+    /// [`Slot::HEAD`].
     pub bytes: Bytes,
 }
 

@@ -53,6 +53,9 @@ pub struct Restored {
     pub incarnation: Option<Incarnation>,
     /// Own records as persisted; each is verified again.
     pub records: Vec<Bytes>,
+    /// They are an older copy of the disk, whatever is said of the key: peers may hold newer ones,
+    /// which are taken back first.
+    pub outdated: bool,
     /// The key was made in this start: there is nothing to take back from peers.
     pub new_key: bool,
 }
@@ -105,14 +108,14 @@ impl Node {
         let me = signer.node_id();
         let registry = PeerRegistry::new(me, (&**settings).into());
         let mut node = Self::with_registry(settings, signer, registry, seed, now);
-        let has_state = restored.incarnation.is_some();
+        let lost = restored.incarnation.is_none() && !restored.new_key;
         for bytes in &restored.records {
             node.restore(bytes);
         }
         let last = restored.incarnation.max(node.store.head(&me).map(|h| h.fields.incarnation));
         node.writer = Some(Box::new(Writer::new(&node.store, &me, last, now.wall)));
         node.phase = Phase::Starting;
-        if !has_state && !restored.new_key {
+        if lost || restored.outdated {
             node.phase = Phase::Recovering;
             node.recovery = Some(Box::default());
         }

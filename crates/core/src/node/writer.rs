@@ -27,6 +27,8 @@ use crate::time::{Hlc, Time, WallMs};
 pub(super) const MAX_WAITING: usize = 1_024;
 /// Time that a second frame waits behind the first.
 const COALESCE: Duration = Duration::from_millis(2);
+/// Pause before a disk that refused the incarnation is asked again.
+const ASK_DISK_AGAIN: Duration = Duration::from_secs(1);
 /// A slot whose record is deleted or expired is used again after this long.
 const REUSE_AFTER_MS: u64 = 3_600_000;
 
@@ -43,6 +45,8 @@ pub(super) struct Writer {
     next_persist: u64,
     /// The incarnation is on its way to the disk.
     announced: bool,
+    /// It goes there from this time on.
+    announce_from: Time,
     /// Own records from peers that go to the disk with the incarnation.
     pub(super) regained: Vec<OwnRecord>,
     next_slot: u16,
@@ -75,6 +79,7 @@ impl Writer {
             storing: VecDeque::new(),
             next_persist: 0,
             announced: false,
+            announce_from: Time::ZERO,
             regained: Vec::new(),
             next_slot: Slot::FIRST_FREE.0,
         };
@@ -111,7 +116,7 @@ impl Writer {
 
     pub(super) fn next_timeout(&self, phase: Phase) -> Option<Time> {
         match phase {
-            Phase::Starting if !self.announced => Some(Time::ZERO),
+            Phase::Starting if !self.announced => Some(self.announce_from),
             Phase::Ready | Phase::Left if !self.pending.is_empty() => {
                 Some(self.last_frame.map_or(Time::ZERO, |last| last + COALESCE))
             }
@@ -147,10 +152,9 @@ impl Writer {
         me: NodeId,
         key: &Key,
     ) -> Vec<Contribution<'a>> {
-        let families =
-            [Family::Lww, Family::Multi, Family::Counter, Family::Set, Family::Max, Family::Min];
+        let families = Family::ALL.into_iter();
         let mut all: Vec<Contribution<'a>> =
-            families.iter().flat_map(|f| store.contributions(*f, key.as_bytes())).collect();
+            families.flat_map(|family| store.contributions(family, key.as_bytes())).collect();
         let superseded = |c: &Contribution<'_>| {
             c.author == me && self.pending.iter().any(|p| p.slot == c.record.head.slot)
         };
@@ -276,7 +280,7 @@ impl Node {
     pub(super) fn write_timeout(&mut self, now: Now, sink: &mut impl Sink) {
         let phase = self.phase;
         let Some(writer) = &mut self.writer else { return };
-        if phase == Phase::Starting && !writer.announced {
+        if phase == Phase::Starting && !writer.announced && now.mono >= writer.announce_from {
             writer.announced = true;
             let (id, incarnation) = (writer.next_persist_id(), writer.chain.incarnation);
             writer.storing.push_back(Storing { id, writes: Vec::new() });
@@ -346,6 +350,7 @@ impl Node {
         if result.is_err() {
             // Without its incarnation on disk the node must not sign: ask again.
             writer.announced = false;
+            writer.announce_from = now.mono + ASK_DISK_AGAIN;
             return;
         }
         writer.regained = Vec::new();

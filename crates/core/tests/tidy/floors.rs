@@ -15,12 +15,13 @@ const fn room(name: &'static str, floor: u8) -> Room {
     Room { name, floor, beside: &[] }
 }
 
-const ROOMS: [Room; 24] = [
+const ROOMS: [Room; 25] = [
     room("error", 1),
     room("time", 1),
     room("rng", 1),
     Room { name: "codec", floor: 1, beside: &["error"] },
-    Room { name: "digest", floor: 1, beside: &["rng", "codec", "error"] },
+    room("hash", 1),
+    Room { name: "digest", floor: 1, beside: &["rng", "codec", "error", "hash"] },
     room("identity", 2),
     Room { name: "config", floor: 2, beside: &["identity"] },
     Room { name: "telemetry", floor: 2, beside: &["identity"] },

@@ -115,6 +115,11 @@ pub(super) struct Use {
     until: WallMs,
 }
 
+/// How long a token is remembered that had to be brought before `redeem_by`.
+fn until(redeem_by: WallMs) -> WallMs {
+    WallMs(redeem_by.0.saturating_add(GRACE_MS))
+}
+
 /// Everything that is known.
 #[derive(Default, Debug)]
 pub(super) struct Known {
@@ -133,14 +138,16 @@ impl Known {
     ) -> Result<bool, NotAdmitted> {
         match notice {
             Notice::Denied(denial) => {
-                if self.denials.holds(denial) {
+                if self.denials.needs_no_check(denial) {
                     return Ok(false);
                 }
                 denial.check(key, mesh)?;
                 Ok(self.denials.insert(*denial))
             }
             Notice::Used(pass) => {
-                if self.uses.values().any(|known| known.pass == *pass) {
+                // Said again by whomever, it is not worth a check of signatures.
+                let over = until(pass.token().redeem_by) <= now;
+                if over || self.uses.contains_key(&pass.token().id) {
                     return Ok(false);
                 }
                 match pass.check(key, mesh, now) {
@@ -162,7 +169,7 @@ impl Known {
         pass: Pass,
         now: WallMs,
     ) -> Result<bool, NotAdmitted> {
-        let until = WallMs(claim.redeem_by.0.saturating_add(GRACE_MS));
+        let until = until(claim.redeem_by);
         if let Some(known) = self.uses.get(&claim.token) {
             return if known.node == claim.node { Ok(false) } else { Err(NotAdmitted::Used) };
         }

@@ -64,6 +64,9 @@ impl Diagnostics {
         for one in &mut list {
             let line = one.place().and_then(|place| lines.get(place.line - 1));
             one.source = line.map(|line| (*line).to_owned());
+            if one.code == "missing_value" && line.is_some_and(|line| line.contains(": #")) {
+                one.help.push_str("; what stands behind `#` is a comment, except in quotes");
+            }
         }
         Diagnostics { file: file.into(), list }
     }

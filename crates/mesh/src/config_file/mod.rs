@@ -28,6 +28,7 @@ mod read;
 mod rules;
 mod settings;
 mod show;
+mod spelling;
 mod suggest;
 mod syntax;
 mod topology;

@@ -4,6 +4,7 @@
 use super::diagnostics::{Diagnostic, shown};
 use super::keys::{self, Key};
 use super::place::{Origin, Place};
+use super::spelling;
 use super::suggest::nearest;
 use super::tree::{Entry, Node, NodeKind};
 use super::value::{self, Kind, Value, Wrong};
@@ -89,10 +90,27 @@ impl Reader<'_> {
             let (_, last) = row.path.rsplit_once('.').unwrap_or(("", row.path));
             last == entry.key && row.path != entry.key
         });
+        let path = match section {
+            "" => entry.key.clone(),
+            section => format!("{section}.{}", entry.key),
+        };
+        let called = spelling::synonym(&entry.key).filter(|path| {
+            let (parent, _) = path.rsplit_once('.').unwrap_or_default();
+            section.is_empty() || section == parent
+        });
         let help = if entry.key == "<<" {
             "merge keys are not read: write the values out".into()
+        } else if let Some((parent, last)) = path.rsplit_once('.')
+            && entry.key.contains('.')
+            && keys::find(&path).is_some()
+        {
+            format!("write `{last}:` on a line below `{parent}:`, indented")
+        } else if !section.is_empty() && keys::children("").contains(&entry.key.as_str()) {
+            format!("`{key}` stands at the left margin, not inside {inside}")
         } else if let Some(name) = nearest(&entry.key, names.iter().copied()) {
             format!("did you mean `{name}`?")
+        } else if let Some(path) = called {
+            format!("it is called `{path}` here: see docs/CONFIGURATION.md")
         } else if let Some(row) = elsewhere {
             let (section, _) = row.path.rsplit_once('.').unwrap_or((row.path, ""));
             format!("it belongs into the section `{section}`: indent it below `{section}:`")
@@ -147,12 +165,10 @@ impl Reader<'_> {
             (NodeKind::Scalar { text, quoted }, Kind::Addresses) => Kind::Address
                 .scalar(text, *quoted)
                 .map(|value| Value::List(vec![value.to_string()])),
-            (NodeKind::Scalar { text, .. }, kind) if kind.is_list() => Err(Wrong {
-                code: "wrong_type",
-                what: format!("is `{}`, and {} belongs here", shown(text), kind.allowed()),
-                help: format!("write [{}], or one `- ` line for each", shown(text)),
-            }),
-            (NodeKind::Scalar { text, quoted }, kind) => kind.scalar(text, *quoted),
+            (NodeKind::Scalar { text, .. }, kind) if kind.is_list() => {
+                Err(no_list(kind, text.trim()))
+            }
+            (NodeKind::Scalar { text, quoted }, _) => value::of_key(key, text, *quoted),
             (other, kind) => Err(Wrong {
                 code: "wrong_type",
                 what: format!("is {}, and one value belongs here", kind_name(other)),
@@ -186,12 +202,17 @@ impl Reader<'_> {
                 other => Err(Wrong {
                     code: "wrong_type",
                     what: format!("is {}, and {} belongs here", kind_name(other), kind.allowed()),
-                    help: format!("write {}", kind.example()),
+                    help: format!("write `- {}`", one_text(other).unwrap_or(kind.example())),
                 }),
+            };
+            // The names of hosts are the same in capitals.
+            let same = |a: &str, b: &str| match kind {
+                Kind::Contact => a.eq_ignore_ascii_case(b),
+                _ => a == b,
             };
             match read.map(|value| value.to_string()) {
                 Ok(text) => {
-                    if let Some(first) = texts.iter().position(|other| *other == text) {
+                    if let Some(first) = texts.iter().position(|other| same(other, &text)) {
                         let line = places.get(first).map_or(0, |place: &Place| place.line);
                         let message = format!("`{path}` names `{}` twice", shown(&text));
                         let help = format!("delete it here; it stands on line {line} already");
@@ -265,6 +286,36 @@ impl Reader<'_> {
     fn refuse(&mut self, path: &str, place: Place, wrong: &Wrong) {
         self.tell(wrong.code, place, format!("`{path}` {}", wrong.what), wrong.help.as_str());
         self.values.fail(path);
+    }
+}
+
+/// A text where a list belongs.
+fn no_list(kind: Kind, text: &str) -> Wrong {
+    let help = match text.strip_prefix('-') {
+        Some(item) => format!("there is no space behind the dash: write `- {}`", shown(item)),
+        None if kind == Kind::Texts(64) => format!("write [{}]", shown(text)),
+        None => format!("write [{}]", shown(&spelling::list(text))),
+    };
+    Wrong {
+        code: "wrong_type",
+        what: format!("is `{}`, and {} belongs here", shown(text), kind.allowed()),
+        help: format!("{help}, or one `- ` line for each"),
+    }
+}
+
+/// The `host:port` that somebody wrote as a section: `a: 9000`, or `host: a` and `port: 9000`.
+fn one_text(kind: &NodeKind) -> Option<String> {
+    let NodeKind::Map(entries) = kind else { return None };
+    let scalar = |entry: &Entry| match &entry.value.kind {
+        NodeKind::Scalar { text, .. } => Some(text.clone()),
+        _ => None,
+    };
+    match &entries[..] {
+        [one] => Some(shown(&format!("{}:{}", one.key, scalar(one)?))),
+        [host, port] if port.key == "port" => {
+            Some(shown(&format!("{}:{}", scalar(host)?, scalar(port)?)))
+        }
+        _ => None,
     }
 }
 

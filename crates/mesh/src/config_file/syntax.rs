@@ -23,13 +23,29 @@ pub(super) fn check_lines(text: &str) -> Result<(), Diagnostic> {
                 "indent with two spaces a level",
             ));
         }
+        if let Some(odd) = body.chars().next().filter(|c| c.is_whitespace() && !c.is_ascii()) {
+            let code = u32::from(odd);
+            return Err(Diagnostic::new(
+                "syntax",
+                Origin::File(Place::new(line_no, indent + 1, 1)),
+                format!("the line is indented with U+{code:04X}, which looks like a space only"),
+                "indent with two spaces a level",
+            ));
+        }
+        if let Some(one) = foreign(line, line_no) {
+            return Err(one);
+        }
         if let Some(control) = body.chars().find(|c| c.is_control() && *c != '\t') {
             let column = line.chars().take_while(|c| *c != control).count() + 1;
             return Err(Diagnostic::new(
                 "syntax",
                 Origin::File(Place::new(line_no, column, 1)),
                 format!("the control character {control:?} is not text"),
-                "delete it",
+                match control {
+                    '\0' => "delete it; if there are many, save the file as UTF-8, not UTF-16",
+                    '\r' => "end lines with a line feed",
+                    _ => "delete it",
+                },
             ));
         }
         if let Some((key, column)) = glued(line) {
@@ -43,6 +59,33 @@ pub(super) fn check_lines(text: &str) -> Result<(), Diagnostic> {
         }
     }
     Ok(())
+}
+
+/// What belongs to another format or another alphabet.
+fn foreign(line: &str, number: usize) -> Option<Diagnostic> {
+    let body = line.trim();
+    let told = |column: usize, width: usize, message: String, help: String| {
+        let place = Place::new(number, column, width);
+        Some(Diagnostic::new("syntax", Origin::File(place), message, help))
+    };
+    let indent = line.chars().take_while(|c| c.is_whitespace()).count();
+    if body.starts_with("//") || body.starts_with("/*") {
+        let help = "begin the comment with `#`".to_owned();
+        return told(indent + 1, 2, "this is no comment in YAML".into(), help);
+    }
+    let table = body.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Some(name) = table.filter(|name| indent == 0 && keys::children("").contains(name)) {
+        let message = format!("`{body}` is a table of TOML, and this is YAML");
+        let help = format!("write `{name}:`, and its keys as `key: value` two spaces deeper");
+        return told(1, body.chars().count(), message, help);
+    }
+    for (sign, name) in [(":\t", "a tab stands behind the colon"), ("：", "`：` is no colon")] {
+        if let Some((key, value)) = body.split_once(sign).filter(|(key, _)| keys::is_a_name(key)) {
+            let help = format!("write `{key}: {}`", shown(without_comment(value).trim()));
+            return told(indent + 1 + key.chars().count(), 1, name.into(), help);
+        }
+    }
+    None
 }
 
 /// `fanout:5`: a known key and its value without a space between; answers key and column.
@@ -70,14 +113,34 @@ pub(super) fn explain(text: &str, error: &ScanError) -> Diagnostic {
         return slip;
     }
     let here = text.lines().nth(line - 1).unwrap_or_default();
+    let (message, help) = parser_words(error.info(), text, line);
     let column = column.min(here.chars().count() + 1);
-    Diagnostic::new(
-        "syntax",
-        Origin::File(Place::new(line, column, 1)),
-        format!("this is no YAML: {}", shown(error.info())),
-        "write one `key: value` a line, two spaces deeper than its section; quote text with `: `, \
-         `#`, `*`, `&`, `%` or `@` in it",
-    )
+    Diagnostic::new("syntax", Origin::File(Place::new(line, column, 1)), message, help)
+}
+
+/// What the parser says, and what is usually behind it.
+fn parser_words(info: &str, text: &str, line: usize) -> (String, String) {
+    let no_yaml = format!("this is no YAML: {}", shown(info));
+    if info.contains("block mapping") || info.contains("block collection") {
+        let above = text.lines().take(line - 1).filter(|line| !line.trim().is_empty()).last();
+        let spaces = above.map_or(0, |above| above.len() - above.trim_start().len());
+        let message = "the indentation of this line fits none of the lines above it".into();
+        let help = format!(
+            "indent the keys of one section alike, with spaces only: the line above has {spaces}"
+        );
+        return (message, help);
+    }
+    if info.contains("expected ','") {
+        return (no_yaml, "write a comma between the entries, or close the bracket".into());
+    }
+    if info.contains("trailing content") {
+        let help =
+            "a quote inside quotes is written twice: 'it''s'; or use the other ones: \"it's\"";
+        return ("the text in quotes ends before its line does".into(), help.into());
+    }
+    let help = "write one `key: value` a line, two spaces deeper than its section; quote text with \
+                `: `, `#`, `*`, `&`, `%` or `@` in it";
+    (no_yaml, help.into())
 }
 
 /// The line up to its comment. A `#` in quotes is taken for one, which shortens a hint only.
@@ -153,7 +216,11 @@ fn slip_before(text: &str, last: usize) -> Option<Diagnostic> {
             let word = body.split([' ', '=']).next().unwrap_or(body);
             let rest = body[word.len()..].trim_start_matches([' ', '=']);
             let message = format!("the line has no colon: `{}`", shown(body));
-            let help = format!("write `{}: {}`", shown(word), shown(rest));
+            let help = if word.contains(':') {
+                format!("an item of a list begins with a dash: write `- {}`", shown(body))
+            } else {
+                format!("write `{}: {}`", shown(word), shown(rest))
+            };
             return Some(Diagnostic::new("syntax", at(body), message, help));
         }
     }

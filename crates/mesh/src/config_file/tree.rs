@@ -207,7 +207,7 @@ pub(super) fn alias(place: Place) -> Diagnostic {
         "alias",
         Origin::File(place),
         "aliases (`*name`) are not read: a small file could unfold to any size",
-        "write the value out here",
+        "write the value out here; text that begins with `*` stands in quotes",
     )
 }
 

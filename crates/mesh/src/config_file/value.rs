@@ -2,11 +2,13 @@
 //! environment and the flags, so a value is right or wrong everywhere alike.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use knhk_mesh_core::identity::NodeId;
 
 use super::diagnostics::shown;
+use super::keys::Key;
+use super::spelling;
 use super::suggest::nearest;
 
 /// A number, or a range of them: `100` or `10-100`.
@@ -209,6 +211,24 @@ impl Kind {
     }
 }
 
+/// Reads the value of `key`. What was probably meant is said in the unit of the key.
+pub(super) fn of_key(key: &Key, text: &str, quoted: bool) -> Result<Value, Wrong> {
+    key.kind.scalar(text, quoted).map_err(|wrong| match key.kind {
+        Kind::Number(min, max) if wrong.code == "wrong_type" => {
+            let meant = spelling::whole(text, key.path).filter(|n| (min..=max).contains(n));
+            let help = match meant {
+                Some(number) if quoted && !text.contains('\n') => {
+                    format!("write {number} without quotes")
+                }
+                Some(number) => format!("write {number}"),
+                None => wrong.help,
+            };
+            Wrong { help, ..wrong }
+        }
+        _ => wrong,
+    })
+}
+
 fn any_of<T: AsRef<str>>(words: &[T]) -> String {
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     match words.split_last() {
@@ -270,7 +290,11 @@ fn not_whole(text: &str, kind: Kind) -> Wrong {
     if unit.len() < text.len() && unit.chars().all(|c| c.is_ascii_alphabetic() || c == ' ') {
         let number = &text[..text.len() - unit.len()];
         let what = format!("is `{}`, and the unit stands in the key's name", shown(text));
-        return wrong("wrong_type", what, format!("write the number alone, such as {number}"));
+        return wrong(
+            "wrong_type",
+            what,
+            format!("write the number alone, in that unit, such as {number}"),
+        );
     }
     wrong("wrong_type", format!("is `{}`, and a whole number belongs here", shown(text)), help)
 }
@@ -301,6 +325,13 @@ fn share(text: &str, quoted: bool) -> Result<Value, Wrong> {
         return Err(wrong("wrong_type", what, help(percent)));
     }
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+    if let Ok(number) = text.replace(',', ".").parse::<f64>()
+        && text.contains(',')
+        && (0.0..=1.0).contains(&number)
+    {
+        let what = format!("is `{}`, and a share from 0 to 1 belongs here", shown(text));
+        return Err(wrong("wrong_type", what, format!("write {number}, with a point")));
+    }
     match text.parse::<f64>() {
         Ok(number) if plain && !quoted && (0.0..=1.0).contains(&number) => Ok(Value::Share(number)),
         Ok(number) if plain && !quoted => {
@@ -327,7 +358,10 @@ fn range(text: &str, min: u64, max: u64) -> Result<NumberRange, Wrong> {
     let (Some(low), Some(high)) = (number(low), number(high)) else {
         let what = format!("is `{}`, and a number or a range belongs here", shown(text));
         let code = if text.parse::<i64>().is_ok() { "out_of_range" } else { "wrong_type" };
-        return Err(wrong(code, what, format!("write {}", kind.allowed())));
+        let meant = spelling::range(text).map(|range| range.to_string());
+        let meant = meant.or_else(|| Some(spelling::whole(text, "")?.to_string()));
+        let meant = meant.unwrap_or_else(|| kind.allowed());
+        return Err(wrong(code, what, format!("write {meant}")));
     };
     if low > high {
         let what = format!("is {low}-{high}, which ends before it begins");
@@ -352,6 +386,11 @@ fn bytes(text: &str, most: usize) -> Result<Value, Wrong> {
     if text.len() > most {
         let what = format!("has {} bytes; allowed is 1-{most}", text.len());
         return Err(wrong("out_of_range", what, "write a shorter one"));
+    }
+    // Names are printed in logs and on terminals.
+    if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
+        let what = format!("is `{}`, which is not one line of text", shown(text));
+        return Err(wrong("wrong_type", what, "write it without control characters"));
     }
     Ok(Value::Text(text.into()))
 }
@@ -381,11 +420,15 @@ pub(super) fn contact(text: &str) -> Result<(), Wrong> {
         return bad(what, format!("write [{}]:{}", shown(host), shown(port)));
     }
     let inner = host.trim_start_matches('[').trim_end_matches(']');
-    let is_v6 = host.starts_with('[') && inner.parse::<std::net::Ipv6Addr>().is_ok();
+    let is_v6 = host.starts_with('[') && inner.parse::<Ipv6Addr>().is_ok();
     let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if !is_v6 && (!host.chars().all(named) || host.len() > 253) {
         let what = format!("is `{}`: `{}` is no name of a host", shown(text), shown(host));
         return bad(what, "write a host name or an ip, a colon and a port".into());
+    }
+    if let Some(why) = undialable(inner) {
+        let what = format!("is `{}`: `{}` {why}", shown(text), shown(host));
+        return bad(what, "write the name or the ip of one host, a colon and a port".into());
     }
     match port.parse::<u16>() {
         Ok(1..) if port.bytes().all(|b| b.is_ascii_digit()) => Ok(()),
@@ -394,6 +437,23 @@ pub(super) fn contact(text: &str) -> Result<(), Wrong> {
             Err(wrong("out_of_range", what, "write a port in 1-65535 behind the colon"))
         }
     }
+}
+
+/// Why nobody answers at a host, whatever its port.
+fn undialable(host: &str) -> Option<&'static str> {
+    match host.parse::<IpAddr>() {
+        Ok(ip) if names_no_host(ip) => Some("is not the address of one host"),
+        Err(_) if host.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
+            Some("is no IPv4 address: it has four numbers in 0-255")
+        }
+        _ => None,
+    }
+}
+
+/// "Any" is the dialling host itself; a group or everybody is nobody to shake hands with.
+pub(super) fn names_no_host(ip: IpAddr) -> bool {
+    let everybody = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    ip.is_unspecified() || ip.is_multicast() || everybody
 }
 
 pub(super) fn endpoint(text: &str) -> Result<Value, Wrong> {
@@ -410,11 +470,16 @@ fn address(text: &str) -> Result<Value, Wrong> {
     if text.parse::<SocketAddr>().is_ok() {
         return Ok(Value::Text(text.into()));
     }
-    let help = match text.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V6(ip)) => format!("write [{ip}]:9000"),
-        Ok(ip) => format!("write {ip}:9000"),
-        Err(_) if text.starts_with("localhost") => "write 127.0.0.1:9000".into(),
-        Err(_) => "write an ip and a port, such as 127.0.0.1:9000 or [::1]:9000".into(),
+    let parts = text.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let is_port =
+        parts.is_some_and(|(ip, _)| ip.trim_matches(['[', ']']).parse::<IpAddr>().is_ok());
+    let help = match (text.parse::<IpAddr>(), parts) {
+        (_, Some((ip, port))) if ip.parse::<Ipv6Addr>().is_ok() => format!("write [{ip}]:{port}"),
+        (Ok(IpAddr::V6(ip)), _) => format!("write [{ip}]:9000"),
+        (Ok(ip), _) => format!("write {ip}:9000"),
+        (Err(_), _) if is_port => "write a port in 0-65535 behind the colon".into(),
+        (Err(_), _) if text.starts_with("localhost") => "write 127.0.0.1:9000".into(),
+        (Err(_), _) => "write an ip and a port, such as 127.0.0.1:9000 or [::1]:9000".into(),
     };
     Err(wrong("wrong_type", format!("is `{}`, and ip:port belongs here", shown(text)), help))
 }
@@ -424,6 +489,13 @@ fn node_id(text: &str) -> Result<Value, Wrong> {
         return Ok(Value::Text(text.into()));
     }
     let what = format!("is `{}`, which is no node id", shown(text));
-    let help = "write the 52 characters (a-z, 2-7) that `knhk-mesh keygen` prints";
+    let length = text.chars().count();
+    let what = if length == 52 { what } else { format!("{what}: it has {length} characters") };
+    let lower = text.to_ascii_lowercase();
+    let help = if lower != text && lower.parse::<NodeId>().is_ok() {
+        format!("write it in lower case: {lower}")
+    } else {
+        "write the 52 characters (a-z, 2-7) that `knhk-mesh keygen` prints".into()
+    };
     Err(wrong("wrong_type", what, help))
 }

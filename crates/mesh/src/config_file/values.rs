@@ -273,7 +273,7 @@ pub(super) fn variable(name: &str) -> Variable {
 
 /// Reads the text of a flag or a variable.
 pub(super) fn one_line(key: &Key, text: &str) -> Result<Value, super::value::Wrong> {
-    let Some(item) = key.kind.item() else { return key.kind.scalar(text.trim(), false) };
+    let Some(item) = key.kind.item() else { return super::value::of_key(key, text.trim(), false) };
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let read = parts.map(|part| {
         item.scalar(part, false).map(|value| match value {

@@ -1,9 +1,12 @@
 //! Whom to dial and when. Seeds are addresses whose keys are not known yet: they are dialled until
-//! each has answered once, and again whenever the node has no link at all. Members are dialled when
-//! the node asks, address by address, and not again before their pause is over.
+//! each has answered once, again when the link that answered is lost, and whenever the node has no
+//! link at all: a seed that starts again may know nobody, and nobody may know it as a member. One
+//! that gave way to another link is not lost. Members are dialled when the node asks, address by
+//! address, and not again before their pause is over.
 //!
 //! ```text
 //!   seed     dial ─ failed ─> pause 0.2 s .. 30 s ─> dial ...      for ever
+//!            link ─ lost, or it left ─> pause ─> dial ...
 //!   member   want ─> dial 1st address ─> 2nd ... ─> DialFailed     the next want waits its pause
 //! ```
 
@@ -11,10 +14,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use knhk_mesh_core::identity::NodeId;
+use knhk_mesh_core::messages::Close;
 use tokio::time::Instant;
 
 use crate::transport::backoff::Backoff;
-use crate::transport::{DialError, Link, Target, Transport};
+use crate::transport::{DialError, Down, Link, LinkId, Target, Transport};
 
 /// Members whose pauses are remembered at most.
 const MAX_MEMBERS: usize = 1_024;
@@ -33,6 +37,8 @@ struct Seed {
     addr: SocketAddr,
     backoff: Backoff,
     state: State,
+    /// The newest link with it.
+    link: Option<LinkId>,
 }
 
 #[cfg_attr(test, derive(Clone))]
@@ -72,7 +78,7 @@ impl Dialler {
             if self.seeds.iter().all(|seed| seed.addr != addr) {
                 self.random = self.random.wrapping_add(1);
                 let backoff = Backoff::new(self.random);
-                self.seeds.push(Seed { addr, backoff, state: State::Due(now) });
+                self.seeds.push(Seed { addr, backoff, state: State::Due(now), link: None });
             }
         }
     }
@@ -136,10 +142,25 @@ impl Dialler {
         self.members.remove(&link.node());
         if let Some(seed) = self.seeds.iter_mut().find(|seed| seed.addr == link.addr()) {
             seed.reached();
+            seed.link = Some(link.id());
         }
     }
 
-    /// A dial failed. `Some` if it was the last address of a member that the node asked for.
+    /// A link ended.
+    pub(crate) fn down(&mut self, link: LinkId, why: Down, now: Instant) {
+        let Some(seed) = self.seeds.iter_mut().find(|seed| seed.link == Some(link)) else { return };
+        seed.link = None;
+        let lost = match why {
+            Down::Silent | Down::Stalled | Down::Lost => true,
+            Down::There(close) => matches!(close, None | Some(Close::Leaving)),
+            Down::Here(_) | Down::Protocol(_) => false,
+        };
+        if lost && matches!(seed.state, State::Resting(_)) {
+            seed.state = State::Due(now + seed.backoff.next_pause());
+        }
+    }
+
+    /// A dial failed. `Some` if a dial that the node asked for has ended with it.
     ///
     /// A peer may say that it is linked with this node already: that is the link of the process
     /// before this one, if this one has none (`linked`). The peer lets go of it after some seconds.
@@ -166,7 +187,8 @@ impl Dialler {
         };
         if reached {
             self.members.remove(&node);
-            return None;
+            // The link that stands may be about to end: every dial is followed by a word.
+            return Some(node);
         }
         let member = self.members.get_mut(&node)?;
         member.state = State::Due(now);
@@ -242,6 +264,10 @@ mod tests {
         };
         assert!(!refused(&mut dialler.clone(), true), "the seed is reached");
         assert!(refused(&mut dialler.clone(), false), "the peer means an earlier process");
+        let member = NodeId([7; 32]);
+        let linked = Target { node: Some(member), addr: addr(9) };
+        let ended = dialler.failed(linked, &DialError::AlreadyLinked, true, now);
+        assert_eq!(ended, Some(member), "who asked for the dial hears of its end");
         dialler.set_seeds(&[addr(1), addr(3), addr(3)], now);
         assert_eq!(dialler.seeds.len(), 2, "one is gone, one came once");
         assert!(dialler.seeds[0].state == pause && dialler.next_due() == Some(now));

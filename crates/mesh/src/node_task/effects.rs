@@ -2,6 +2,7 @@
 //! back as an input waits here until the node's call has ended.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use knhk_mesh_core::crdt::Family;
@@ -16,7 +17,8 @@ use super::dialler::Dialler;
 use super::links::Links;
 use crate::error::WriteError;
 use crate::peer_registry::Mirror;
-use crate::storage::{Answer, Store};
+use crate::storage::backup::{BackupError, Summary};
+use crate::storage::{Answer, Health, Store};
 use crate::transport::{Greeting, SendError};
 use crate::watch::Watchers;
 
@@ -72,6 +74,14 @@ impl Effects {
 
     pub(crate) fn store_has_room(&self) -> bool {
         self.store.has_room()
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.store.health()
+    }
+
+    pub(crate) fn back_up(&self, to: PathBuf) -> oneshot::Receiver<Result<Summary, BackupError>> {
+        self.store.back_up(to)
     }
 
     pub(crate) fn answered(&mut self) {

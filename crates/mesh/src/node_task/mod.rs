@@ -42,7 +42,7 @@ use crate::clock::Clock;
 use crate::error::WriteError;
 use crate::key_file;
 use crate::peer_registry::Model;
-use crate::storage::Answer;
+use crate::storage::{Answer, Health};
 use crate::transport::{Event, Transport};
 
 /// Commands that wait for a node at most; callers wait for room.
@@ -239,8 +239,9 @@ impl NodeTask {
                     let _ = link.send(Lane::Bulk, summary);
                 }
             }
-            Event::Down { link, .. } => {
+            Event::Down { link, why, .. } => {
                 self.compared.ended(link);
+                self.effects.dialler.down(link, why, Instant::now());
                 if let Some(peer) = self.effects.links.forget(link) {
                     self.input(Input::LinkDown(peer));
                 }
@@ -294,6 +295,12 @@ impl NodeTask {
                 return Some(End::Asked(reply));
             }
             Some(Command::Write { op, agent, reply }) => {
+                if let Health::Failed(fault) = self.effects.health() {
+                    // What cannot be stored is not spread either. A caller that gave up does not
+                    // hear it.
+                    let _ = reply.send(Err(WriteError::DiskFailed(fault)));
+                    return None;
+                }
                 let id = self.effects.expect_reply(reply);
                 self.input(Input::Write(id, agent, &op));
             }

@@ -91,6 +91,12 @@ impl Counters {
         self.refused[reason as usize].load(Ordering::Relaxed)
     }
 
+    /// Every reason with its count.
+    #[must_use]
+    pub fn all(&self) -> Vec<(&'static str, u64)> {
+        Refusal::ALL.map(|reason| (reason.name(), self.refused(reason))).to_vec()
+    }
+
     pub(crate) fn count(&self, reason: Refusal) {
         self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
     }

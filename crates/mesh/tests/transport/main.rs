@@ -8,3 +8,4 @@ mod back_pressure;
 mod exchange;
 mod memory;
 mod quic;
+mod suites;

@@ -69,9 +69,9 @@ struct Printed<'a> {
     verdict: Verdict,
 }
 
-pub(super) fn run(args: &Matrix) -> Result<(), Failure> {
+pub(super) fn run(args: &Matrix, output: Output) -> Result<(), Failure> {
     let latency = plan::latency(&args.latency)?;
-    let people = args.output == Output::Text;
+    let people = output == Output::Text;
     if people {
         print_line(&table::head())?;
     }

@@ -95,7 +95,10 @@ fn conviction_id(mesh: &MeshId, author: &NodeId, incarnation: Option<Incarnation
     hash.update(b"knhk-mesh conviction v1\0");
     hash.update(mesh.0);
     hash.update(author.0);
-    hash.update(incarnation.map_or(u64::MAX, |i| i.0).to_le_bytes());
+    // Nothing for the identity: no incarnation stands for all of them.
+    if let Some(incarnation) = incarnation {
+        hash.update(incarnation.0.to_le_bytes());
+    }
     hash.finalize().into()
 }
 
@@ -178,7 +181,8 @@ impl Store {
             }
         }
         self.remove_head_of(author, &dead);
-        self.authors[author as usize].frames.retain(|f| !dead.contains(f));
+        // They stand in the order of incarnations, so the dead are the first.
+        self.authors[author as usize].frames.drain(..dead.len());
         for frame in dead {
             self.frames.remove(frame as usize);
         }

@@ -94,7 +94,7 @@ impl Store {
     pub(super) fn find_slot(&self, author: u32, slot: Slot) -> Option<EntryIx> {
         let is = |e: &Entry| e.author == author && e.slot == slot && !e.is_marker();
         match &self.index {
-            Some(index) => index.find_slot(author, slot, &self.entries),
+            Some(index) => index.pages.find(author, slot, &self.entries),
             None => self.entries.iter().find(|(_, e)| is(e)).map(|(ix, _)| ix as EntryIx),
         }
     }

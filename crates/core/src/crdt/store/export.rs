@@ -29,9 +29,9 @@ impl Exported {
 }
 
 impl Store {
-    /// Messages that carry `entries`, until `budget` bytes are reached: the last one may go beyond
-    /// it. Entries that do not live any more are passed over. No message has more than 256 KiB
-    /// beside its header.
+    /// Messages that carry `entries`, until `budget` bytes are reached: the last entry may go
+    /// beyond it. Entries that do not live any more are passed over. No message has more than
+    /// 256 KiB beside its header.
     #[must_use]
     pub fn export(&self, entries: &[EntryIx], budget: usize) -> Exported {
         let mut wanted: Vec<(EntryIx, &Entry)> =

@@ -1,15 +1,16 @@
-//! What makes a large scope fast: tables by author, slot and key, the digest tree and the lattice
-//! hash. Built when a scope outgrows 16 entries. The digests are lazy: a change is noted with the
-//! id that the digest still holds, and worked in when somebody asks for a root or a range, so a
-//! slot overwritten ten times between two rounds costs one update.
+//! What makes a large scope fast: tables by author, page and key, the digest tree and the hash over
+//! the pages. Built when a scope outgrows 16 entries. The digests are lazy: a change is noted with
+//! the id that the digest still holds, and worked in when somebody asks for a root or a range, so
+//! a slot overwritten ten times between two rounds costs one update.
 
 use hashbrown::HashTable;
 use slab::Slab;
 
 use super::author::Author;
 use super::entry::{Entry, EntryIx, NONE};
-use super::{Family, Hash, NodeId, Root, Slot, Store};
-use crate::digest::{SetHash, Tree};
+use super::pages::Pages;
+use super::{Family, Hash, NodeId, Root, Store};
+use crate::digest::Tree;
 use crate::rng::mix;
 
 /// Entries above which the index is built.
@@ -19,26 +20,14 @@ pub(super) const MAX_DIRTY: usize = 4_096;
 
 pub(super) struct Index {
     authors: HashTable<u32>,
-    slots: HashTable<EntryIx>,
+    pub(super) pages: Pages,
     /// First entry of each key; the others hang behind it.
     keys: HashTable<EntryIx>,
     /// The next entry of the same key, for each entry.
     next: Vec<EntryIx>,
     pub(super) tree: Tree,
-    set: SetHash,
     /// Changed entries, each with the id that the digests hold for it.
     dirty: Vec<(EntryIx, Option<Hash>)>,
-}
-
-/// The root of a scope without index.
-pub(super) fn small_root(entries: &Slab<Entry>) -> Root {
-    let mut set = SetHash::default();
-    entries.iter().for_each(|(_, e)| set.replace(None, Some(&e.id)));
-    set.root(entries.iter().map(|(_, e)| &e.id))
-}
-
-fn slot_hash(author: u32, slot: Slot) -> u64 {
-    mix((u64::from(author) << 16) | u64::from(slot.0))
 }
 
 fn author_hash(id: &NodeId, seed: u64) -> u64 {
@@ -81,19 +70,6 @@ impl Index {
         self.authors.insert_unique(hash(&author), author, hash);
     }
 
-    pub(super) fn find_slot(
-        &self,
-        author: u32,
-        slot: Slot,
-        entries: &Slab<Entry>,
-    ) -> Option<EntryIx> {
-        let is = |&e: &EntryIx| {
-            let e = &entries[e as usize];
-            e.author == author && e.slot == slot
-        };
-        self.slots.find(slot_hash(author, slot), is).copied()
-    }
-
     /// Notes that `entry` is about to change its id.
     pub(super) fn changes(&mut self, ix: EntryIx, entry: &mut Entry) {
         if !entry.dirty {
@@ -117,14 +93,12 @@ impl Index {
                 }
             }
         }
-        for (ix, old) in self.dirty.drain(..) {
-            self.set.replace(old.as_ref(), Some(&entries[ix as usize].id));
-        }
-        self.set.grow(entries.iter().map(|(_, e)| &e.id));
+        self.pages.changed(&self.dirty, entries);
+        self.dirty.clear();
     }
 
-    pub(super) fn root(&mut self, entries: &mut Slab<Entry>) -> Root {
-        self.set.root(entries.iter().map(|(_, e)| &e.id))
+    pub(super) fn root(&self) -> Root {
+        self.pages.root()
     }
 }
 
@@ -144,19 +118,20 @@ impl Store {
             }
             return;
         }
+        let e = &self.entries[ix as usize];
+        let marker = e.is_marker();
+        let loner = self.index.as_ref().filter(|_| !marker);
+        let loner = loner.and_then(|i| i.pages.loner(e.author, e.slot, &self.entries));
+        if loner.is_some_and(|e| self.entries[e as usize].dirty) {
+            self.flush();
+        }
         let Some(index) = &mut self.index else { return };
-        let entries = &mut self.entries;
-        entries[ix as usize].dirty = true;
+        self.entries[ix as usize].dirty = true;
         index.dirty.push((ix, None));
         let places = index.next.len().max(ix as usize + 1);
         index.next.resize(places, NONE);
-        let e = &entries[ix as usize];
-        if !e.is_marker() {
-            let hash = |i: &EntryIx| {
-                let e = &entries[*i as usize];
-                slot_hash(e.author, e.slot)
-            };
-            index.slots.insert_unique(hash(&ix), ix, hash);
+        if !marker {
+            index.pages.insert(ix, &self.entries);
         }
     }
 
@@ -169,8 +144,9 @@ impl Store {
 
     /// Builds the tables of all entries; `newest` is linked to its key by who made it.
     fn build_index(&mut self, newest: EntryIx) {
-        let (authors, slots, keys, next, tree, set, dirty) = Default::default();
-        self.index = Some(Box::new(Index { authors, slots, keys, next, tree, set, dirty }));
+        let (authors, keys, next, tree, dirty) = Default::default();
+        let pages = Pages::new(self.hash_seed);
+        self.index = Some(Box::new(Index { authors, pages, keys, next, tree, dirty }));
         for author in 0..self.authors.len() as u32 {
             if let Some(index) = &mut self.index {
                 index.add_author(author, &self.authors, self.hash_seed);
@@ -187,18 +163,14 @@ impl Store {
 
     /// An entry leaves the tables and the digests.
     pub(super) fn index_gone(&mut self, ix: EntryIx) {
-        self.flush();
+        if self.entries[ix as usize].dirty {
+            self.flush();
+        }
         let Some(index) = &mut self.index else { return };
         let e = &self.entries[ix as usize];
-        if !e.is_marker()
-            && let Ok(found) =
-                index.slots.find_entry(slot_hash(e.author, e.slot), |&other| other == ix)
-        {
-            found.remove();
-        }
         let at = e.position(self.authors[e.author as usize].salt);
         index.tree.remove(at, &e.id);
-        index.set.replace(Some(&e.id), None);
+        index.pages.remove(ix, &self.entries);
     }
 
     /// Hangs an entry that hangs nowhere in front of the list of its key.

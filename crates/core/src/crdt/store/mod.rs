@@ -8,7 +8,7 @@
 //!                       frames   a header and what is left of its Merkle tree
 //!                         |
 //!                       entries  one per slot: bytes, id ----> index (above 16 entries)
-//!                                                              slots, keys, tree, lattice hash
+//!                                                              pages, keys, tree, lattice hash
 //!   repair  <--export-- entries + frames: whole frames or proofs
 //!   views   <--read---- entries of a key
 //! ```
@@ -22,6 +22,7 @@ mod entry;
 mod export;
 mod frames;
 mod index;
+mod pages;
 mod read;
 
 use std::sync::Arc;
@@ -177,9 +178,9 @@ impl Store {
             return root;
         }
         self.flush();
-        let root = match &mut self.index {
-            Some(index) => index.root(&mut self.entries),
-            None => index::small_root(&self.entries),
+        let root = match &self.index {
+            Some(index) => index.root(),
+            None => pages::root_of(&self.entries),
         };
         self.root = Some(root);
         root

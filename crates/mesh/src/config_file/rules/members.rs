@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use super::Rules;
 use crate::config_file::diagnostics::shown;
 use crate::config_file::suggest::nearest;
+use crate::config_file::value::names_no_host;
+use crate::node_task::MAX_SEEDS;
 
 /// Addresses that a node may announce.
 const MOST_ADDRESSES: usize = 4;
@@ -76,6 +78,12 @@ impl Rules<'_> {
         let values = self.values;
         let origin = values.origin("node.bind");
         let allowed = values.flag("network.insecure") != Some(false);
+        if bind.ip().is_multicast() {
+            let message = format!("{bind} is the address of a group, and a node is one host");
+            let help = "write an address of this host, such as 127.0.0.1:9000";
+            self.conflict(origin, message, help);
+            return;
+        }
         if open && !bind.ip().is_loopback() && !allowed {
             let message = format!(
                 "admission is open and {bind} is not loopback: everybody who reaches it could write"
@@ -102,11 +110,34 @@ impl Rules<'_> {
         let values = self.values;
         for (i, text) in values.list("node.advertise").iter().enumerate() {
             let Ok(addr) = text.parse::<SocketAddr>() else { continue };
-            if addr.ip().is_unspecified() || addr.port() == 0 {
+            if names_no_host(addr.ip()) || addr.port() == 0 {
                 let message = format!("nobody can dial {addr}");
                 let help = "write an address and port of this host that others reach";
                 self.conflict(values.item_origin("node.advertise", i), message, help);
             }
+        }
+    }
+
+    /// No shell reads the file.
+    pub(super) fn paths(&mut self) {
+        let values = self.values;
+        for key in ["node.identity", "node.data_dir"] {
+            let Some(path) = values.text(key) else { continue };
+            if path.starts_with('~') || path.contains('$') {
+                let message = format!("`{}` is not expanded: no shell reads this", shown(path));
+                let help = "write the whole path, such as /var/lib/knhk-mesh";
+                self.conflict(values.origin(key), message, help);
+            }
+        }
+    }
+
+    pub(super) fn seeds(&mut self) {
+        let values = self.values;
+        let count = values.list("bootstrap.seeds").len();
+        if count > MAX_SEEDS {
+            let message = format!("{count} seeds are listed, and {MAX_SEEDS} are dialled at most");
+            let help = "keep a few that are always there: the others are found through them";
+            self.conflict(values.item_origin("bootstrap.seeds", MAX_SEEDS), message, help);
         }
     }
 

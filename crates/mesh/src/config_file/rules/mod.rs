@@ -16,6 +16,8 @@ pub(super) fn check(values: &Values, found: &mut Vec<Diagnostic>) {
     rules.links();
     rules.timing();
     rules.members();
+    rules.paths();
+    rules.seeds();
     rules.place_of_node();
     rules.regions();
     rules.counts();

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use super::entry::NONE;
 use super::frames::NEWEST;
-use super::index::small_root;
+use super::pages::root_of;
 use super::*;
 use crate::config::Config;
 use crate::crdt::value::{Body, Payload};
@@ -242,7 +242,10 @@ fn audit_index(store: &Store) {
 
 /// Root and tree are those of the entries, counted anew.
 fn audit_digests(store: &mut Store) {
-    assert_eq!(store.root(), small_root(&store.entries), "the root of the entries");
+    assert_eq!(store.root(), root_of(&store.entries), "the root of the entries");
+    if let Some(index) = &store.index {
+        index.pages.check(&store.entries);
+    }
     let mut expected: Vec<(Position, u64, EntryIx)> = Vec::new();
     let mut children = [Summary::default(); 16];
     for (ix, e) in &store.entries {

@@ -103,7 +103,8 @@ proptest! {
         for round in 0.. {
             prop_assert!(round < 200, "ends");
             let out = from.export(&wanted, budget);
-            let longest = out.messages.last().map_or(0, Bytes::len);
+            // A convicted identity is one entry and three messages.
+            let longest = 3 * out.messages.last().map_or(0, Bytes::len);
             prop_assert!(out.len < budget + longest);
             for message in &out.messages {
                 let _ = deliver(&mut to, message);
@@ -119,6 +120,20 @@ proptest! {
         }
         prop_assert_eq!(to.root(), from.root());
     }
+}
+
+#[test]
+fn the_conviction_of_an_incarnation_is_never_that_of_the_identity() {
+    let fork = |incarnation: u64| {
+        let branch = |value| frame(&mut chain(incarnation), &keys(0), &[lww(1, 1, value)]);
+        write_head(branch(1).header(), Some(branch(2).header()))
+    };
+    let (mut incarnation, mut identity) = (store(), store());
+    deliver_all(&mut incarnation, &[fork(u64::MAX)]);
+    deliver_all(&mut identity, &[fork(3), fork(2), fork(1)]);
+    let convicted = |store: &Store| store.is_convicted(&keys(0).node_id());
+    assert!(convicted(&identity) && !convicted(&incarnation));
+    assert_ne!(incarnation.root(), identity.root());
 }
 
 #[test]

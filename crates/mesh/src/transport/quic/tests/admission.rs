@@ -122,6 +122,25 @@ async fn a_certificate_for_another_mesh_or_another_node_admits_nobody_here() {
 }
 
 #[tokio::test]
+async fn two_meshes_under_one_authority_never_mix() {
+    let clock = WallClock::manual(NOW);
+    let operator = Operator::new("ca-two");
+    let mut here = bound_with(operator.settings(1, &clock));
+    let mesh = MeshId([6; 32]);
+    let certificate = operator.issue(mesh, 2, NOW);
+    let roots = operator.folder.0.join("ca.crt");
+    let credentials = Credentials::Certificate { roots, certificate };
+    let settings = operator.settings(3, &clock);
+    let settings = Settings { keypair: Arc::new(pair(2)), mesh, credentials, ..settings };
+    let mut there = bound_with(settings);
+    here.0.dial(target(&there.0));
+    assert_eq!(refused(&mut here.1).await, DialError::OtherMesh);
+    there.0.dial(target(&here.0));
+    assert_eq!(refused(&mut there.1).await, DialError::OtherMesh);
+    assert!(here.1.is_empty() && there.1.is_empty());
+}
+
+#[tokio::test]
 async fn an_expired_certificate_ends_live_links_and_opens_no_new_or_resumed_ones() {
     let clock = WallClock::manual(NOW);
     let operator = Operator::new("ca-expiry");

@@ -1,4 +1,5 @@
 //! What a store promises: acknowledged means readable after a restart, and every fault is told.
+use super::file::FILE_NAME;
 use super::*;
 use crate::test_folder::Folder;
 use knhk_mesh_core::frame::Slot;
