@@ -45,6 +45,16 @@ pub(crate) enum Command {
     /// The file is for its owner only (mode 0600) and never overwritten: exit code 6 means that it
     /// was there. The secret goes nowhere else. Whoever reads the file is the node.
     Keygen(crate::keygen::Keygen),
+    /// Be the authority of a mesh: make its root, issue and renew the certificates of nodes
+    ///
+    /// For meshes with `admission: ca`. The root's key is a key file like a node's and stays with
+    /// the operator; nodes get the root's certificate and one of their own.
+    Cert(crate::cert::Cert),
+    /// Make a token, with which a node comes into a mesh with `admission: token`
+    ///
+    /// The token of a node that exists (--node) lets that node admit others; a mesh needs one such
+    /// node at least. Any other token is for whoever brings it first: hand it over like a password.
+    Ticket(crate::ticket::Ticket),
     /// Make the records of a node anew from a backup that `knhk-mesh backup` wrote
     ///
     /// The node must not run, its key must be back already, and records that are there are not

@@ -63,7 +63,7 @@ fn place(keygen: &Keygen) -> Result<PathBuf, Failure> {
     })
 }
 
-fn make(file: &Path) -> Result<knhk_mesh::identity::Keypair, Failure> {
+pub(crate) fn make(file: &Path) -> Result<knhk_mesh::identity::Keypair, Failure> {
     // Also a link that leads nowhere is somebody's.
     if file.symlink_metadata().is_ok() {
         return Err(taken(file));
@@ -88,7 +88,7 @@ fn taken(file: &Path) -> Failure {
     Failure::new("conflict", &message, help).ending_with(exit::CONFLICT)
 }
 
-fn unusable(error: &KeyFileError) -> Failure {
+pub(crate) fn unusable(error: &KeyFileError) -> Failure {
     match error {
         KeyFileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             Failure::new("not_found", error, "make one: the same command without --show")

@@ -10,6 +10,7 @@
 //!                  ├─> sim              simulates, compares, prints
 //!                  ├─> config           checks, shows and describes configurations
 //!                  ├─> keygen, genesis  the identities of nodes and meshes
+//!                  ├─> cert, ticket     what admits nodes, made with the operator's key
 //!                  ├─> restore          a node's store from a backup
 //!                  ├─> doctor           finds what keeps a node from running
 //!                  └─> shell_words      completions, manual pages
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod cert;
 mod commands;
 mod config;
 mod control;
@@ -26,12 +28,14 @@ mod exit;
 mod failure;
 mod genesis;
 mod keygen;
+mod operator_key;
 mod process;
 mod restore;
 mod run;
 mod shell_words;
 mod sim;
 mod stdout;
+mod ticket;
 mod usage;
 
 use std::process::ExitCode;
@@ -57,6 +61,8 @@ fn main() -> ExitCode {
         Command::Sim(sim) => sim::run(&sim, cli.output),
         Command::Config(config) => config::run(&config, json),
         Command::Keygen(keygen) => keygen::run(&keygen, json),
+        Command::Cert(cert) => cert::run(&cert, json),
+        Command::Ticket(ticket) => ticket::run(&ticket, json),
         Command::Restore(restore) => restore::run(&restore, json),
         Command::Genesis(genesis) => genesis::run(&genesis, json),
         Command::Doctor(doctor) => block_on(doctor::run(doctor, json)),

@@ -115,3 +115,44 @@ fn the_two_nodes_of_the_readme_exchange_a_key_and_the_examples_work_against_them
     }
     drop(nodes);
 }
+
+/// The nodes that a block starts with `&` run until the end of it.
+fn follow_with_nodes(folder: &Path, block: &str) {
+    let mut nodes = Vec::new();
+    let mut rest = String::new();
+    for line in block.lines() {
+        let Some(node) = line.strip_suffix(" &") else {
+            rest.push_str(&format!("{line}\n"));
+            continue;
+        };
+        follow(folder, &std::mem::take(&mut rest));
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let command = format!("exec env {node}");
+        nodes.push(Running(shell(folder, &command).stderr(log).spawn().unwrap()));
+        let (_, data) = node.split_once("--data-dir ").unwrap();
+        let socket = folder.join(data.split(' ').next().unwrap()).join("control.sock");
+        until(node, || socket.exists().then_some(()));
+    }
+    follow(folder, &rest);
+}
+
+#[test]
+fn the_examples_of_who_belongs_work() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CLI.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let folder = Folder::new();
+    let sockets = [0; 4].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let ports = sockets.each_ref().map(|socket| socket.local_addr().unwrap().port());
+    drop(sockets);
+    let blocks = blocks(&document, "Who belongs");
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let replaced = (9_000..9_004).zip(ports).fold(block, |block, (told, free)| {
+            block.replace(&format!("127.0.0.1:{told}"), &format!("127.0.0.1:{free}"))
+        });
+        follow_with_nodes(&folder.0, &replaced);
+    }
+    let hal = std::fs::read_to_string(folder.path("hal.id")).unwrap();
+    assert_eq!(std::fs::read_to_string(folder.path("denied.txt")).unwrap(), hal);
+    assert!(std::fs::read_to_string(folder.path("shown.txt")).unwrap().contains("valid, "));
+}

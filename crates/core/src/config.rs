@@ -167,6 +167,8 @@ pub enum Admission {
     Open,
     /// These keys, sorted.
     Allowlist(Vec<NodeId>),
+    /// Keys that proved to the shell that they are admitted, when they linked.
+    Proven,
 }
 
 impl Admission {
@@ -182,7 +184,7 @@ impl Admission {
     #[must_use]
     pub fn admits(&self, node: &NodeId) -> bool {
         match self {
-            Admission::Open => true,
+            Admission::Open | Admission::Proven => true,
             Admission::Allowlist(nodes) => nodes.binary_search(node).is_ok(),
         }
     }
@@ -216,5 +218,6 @@ mod tests {
         assert!(list.admits(&NodeId([1; 32])) && list.admits(&NodeId([3; 32])));
         assert!(!list.admits(&NodeId([2; 32])));
         assert!(Admission::Open.admits(&NodeId([2; 32])));
+        assert!(Admission::Proven.admits(&NodeId([2; 32])));
     }
 }

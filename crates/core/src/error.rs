@@ -154,6 +154,9 @@ pub enum WriteError {
     /// Others can prove that the node's key signed three forks: nobody takes anything of it.
     #[error("the node's key signed forks: it needs a new key")]
     Convicted,
+    /// The operator denied this node: nobody takes anything of it.
+    #[error("the operator denied this node: it needs a new key and to be admitted again")]
+    Denied,
     /// The own disk did not take the record. It is in memory and was sent, and peers may have it.
     #[error("not stored: {0}")]
     NotStored(StoreFault),

@@ -182,6 +182,18 @@ impl fmt::Display for MeshId {
     }
 }
 
+/// A text that is no [`MeshId`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a mesh id has 52 characters of lower-case base32 (a-z, 2-7)")]
+pub struct NotAMeshId;
+
+impl FromStr for MeshId {
+    type Err = NotAMeshId;
+    fn from_str(text: &str) -> Result<Self, NotAMeshId> {
+        decode_base32(text).map(MeshId).ok_or(NotAMeshId)
+    }
+}
+
 impl fmt::Debug for MeshId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "mesh-{}", &self.to_string()[..8])

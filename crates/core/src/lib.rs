@@ -4,6 +4,7 @@
 //! simulator (`knhk-mesh-sim`).
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod codec;
 pub mod config;
 pub mod crdt;

@@ -19,6 +19,8 @@ pub enum Event {
     MemberLeft(NodeId),
     /// An author forked an incarnation and everybody can prove it.
     Convicted(NodeId, Incarnation),
+    /// The operator denied a node.
+    Denied(NodeId),
     /// The own state was taken back from peers; writes go on.
     Recovered {
         /// Peers that answered.

@@ -26,6 +26,11 @@ impl WallClock {
         WallClock(Some(Arc::new(AtomicU64::new(start.0))))
     }
 
+    /// Whether somebody sets it.
+    pub(crate) const fn is_manual(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Moves a manual clock; the operating system's clock is not touched.
     pub fn set(&self, wall: WallMs) {
         if let Some(shown) = &self.0 {

@@ -24,6 +24,9 @@ pub enum JoinError {
         /// The address asked for.
         addr: SocketAddr,
     },
+    /// Admission and credentials do not fit together.
+    #[error("admission by token or certificate needs credentials of that kind, and no other does")]
+    Credentials,
     /// The key file could not be read or made.
     #[error(transparent)]
     Key(#[from] KeyFileError),

@@ -107,6 +107,16 @@ pub fn fresh() -> Result<Keypair, KeyFileError> {
     Ok(keypair)
 }
 
+/// Sixteen bytes of the system's randomness, to name a token.
+///
+/// # Errors
+/// [`KeyFileError::Randomness`].
+pub fn fresh_id() -> Result<[u8; 16], KeyFileError> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(KeyFileError::Randomness)?;
+    Ok(id)
+}
+
 /// Loads the key at `path`.
 ///
 /// # Errors
@@ -133,7 +143,7 @@ pub fn is_unused(path: &Path) -> bool {
 ///
 /// # Errors
 /// What the system said.
-pub(crate) fn mark_used(path: &Path) -> io::Result<()> {
+pub fn mark_used(path: &Path) -> io::Result<()> {
     fs::remove_file(beside(path, UNUSED)).and_then(|()| sync_folder(path))
 }
 

@@ -12,6 +12,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod clock;
 pub mod config_file;
 pub mod error;

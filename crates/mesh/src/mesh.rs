@@ -19,15 +19,16 @@ use knhk_mesh_core::rng::mix;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::admission::Trust;
 use crate::clock::Clock;
 use crate::error::{JoinError, Stopped, WatchError};
 use crate::key_file::{self, KEY_FILE, Loaded};
-use crate::node_task::{Asked, Command, Dialler, Effects, MAILBOX, NodeTask};
+use crate::node_task::{Asked, Command, Compared, Dialler, Effects, MAILBOX, NodeTask};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::backup::{BackupError, Summary};
 use crate::storage::{Answer, Found, Health, Store, StoreError};
-use crate::transport::{self, BindError, Settings, Traffic, Transport};
+use crate::transport::{self, BindError, Profile, Settings, Traffic, Transport};
 use crate::watch::{Watch, Watchers};
 
 /// Answers of the disk that wait for the node task; more only make the disk wait.
@@ -42,6 +43,7 @@ pub struct Mesh {
 
 pub(crate) struct Inner {
     pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) trust: Arc<Trust>,
     node: NodeId,
     mesh: MeshId,
     local_addr: SocketAddr,
@@ -88,10 +90,8 @@ impl Mesh {
     /// ```
     pub async fn join(options: Options) -> Result<Mesh, JoinError> {
         options.check()?;
-        let random = match options.random_seed {
-            Some(seed) => seed,
-            None => getrandom::u64().map_err(|e| JoinError::Randomness(e.to_string()))?,
-        };
+        let drawn = || getrandom::u64().map_err(|e| JoinError::Randomness(e.to_string()));
+        let random = options.random_seed.map_or_else(drawn, Ok)?;
         let mesh = options.config.genesis.mesh_id();
         let (answer, answers) = mpsc::channel(ANSWERS);
         let folder = options.data_dir.clone();
@@ -100,6 +100,11 @@ impl Mesh {
         let mut config = options.config;
         let settings = Settings {
             admission: config.admission.clone(),
+            credentials: options.credentials,
+            admission_key: config.genesis.admission_key,
+            folder: folder.clone(),
+            clock: options.clock.clone(),
+            zero_rtt: options.zero_rtt && options.profile == Profile::Normal,
             bind: options.bind,
             insecure: options.insecure,
             compression: options.compression,
@@ -139,9 +144,12 @@ impl Mesh {
         }
         let dialler = Dialler::new(&options.seeds, mix(random ^ 2), Instant::now());
         let (commands, mailbox) = mpsc::channel(MAILBOX);
+        let trust = transport.trust();
         let task = NodeTask {
             node,
-            effects: Effects::new(opened.store, dialler),
+            effects: Effects::new(opened.store, dialler, transport.greeting()),
+            trust: Arc::clone(&trust),
+            compared: Compared::default(),
             clock,
             transport,
             events,
@@ -150,7 +158,8 @@ impl Mesh {
             unused_key: opened.key.unused,
         };
         tokio::spawn(task.run());
-        let inner = Inner { commands, node: node_id, mesh, local_addr, random: mix(random ^ 3) };
+        let random = mix(random ^ 3);
+        let inner = Inner { commands, trust, node: node_id, mesh, local_addr, random };
         Ok(Mesh { inner: Arc::new(inner), agent: AgentNo::default() })
     }
 

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use knhk_mesh_core::config::Config;
+use knhk_mesh_core::config::{Admission, Config};
 use knhk_mesh_core::identity::Keypair;
 
+use crate::admission::Credentials;
 use crate::clock::WallClock;
 use crate::error::JoinError;
 use crate::transport::memory::MemoryHub;
@@ -77,6 +78,12 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// The node's key.
     pub identity: Identity,
+    /// What this node shows, and what it demands of others, with
+    /// [`Admission::Proven`](knhk_mesh_core::config::Admission::Proven).
+    pub credentials: Credentials,
+    /// Whether a node that was met before is greeted with the first packet (default true; never
+    /// with [`Profile::Lean`]). Only a digest travels so.
+    pub zero_rtt: bool,
     /// Allows open admission and plaintext beyond loopback.
     pub insecure: bool,
     /// Whether batches are compressed where that pays (default true).
@@ -106,6 +113,8 @@ impl Default for Options {
             seeds: Vec::new(),
             data_dir: None,
             identity: Identity::default(),
+            credentials: Credentials::default(),
+            zero_rtt: true,
             insecure: false,
             compression: true,
             rotate_every: transport::ROTATE_EVERY,
@@ -122,6 +131,10 @@ impl Options {
     /// What can be refused before anything is made or bound.
     pub(crate) fn check(&self) -> Result<(), JoinError> {
         self.config.check()?;
+        let proven = self.config.admission == Admission::Proven;
+        if proven == matches!(self.credentials, Credentials::Key) {
+            return Err(JoinError::Credentials);
+        }
         let addr = self.bind;
         if matches!(self.transport, TransportKind::Memory(_)) {
             return Ok(());
@@ -138,7 +151,6 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use knhk_mesh_core::config::Admission;
     use knhk_mesh_core::identity::NodeId;
 
     fn refused(options: &Options) -> String {

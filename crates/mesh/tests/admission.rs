@@ -4,8 +4,10 @@ mod common;
 use std::time::Duration;
 
 use common::{Folder, on};
+use knhk_mesh::admission::{AdmissionError, Denial};
 use knhk_mesh::config::{Admission, Config};
 use knhk_mesh::identity::{Keypair, NodeId, Signer};
+use knhk_mesh::time::WallMs;
 use knhk_mesh::transport::BindError;
 use knhk_mesh::transport::memory::MemoryHub;
 use knhk_mesh::{Identity, JoinError, Mesh, Options};
@@ -56,4 +58,76 @@ async fn another_mesh_on_the_same_network_stays_another() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(there.get("k").await.unwrap(), None);
     assert_eq!(there.status().await.unwrap().node.links, 0);
+}
+
+/// A mesh whose operator has the key 9.
+fn with_operator(hub: &MemoryHub, secret: u8, seed: Option<&Mesh>) -> Options {
+    let mut config = Config::default();
+    config.genesis.admission_key = Some(Keypair::from_secret(&[9; 32]).node_id());
+    let seeds = seed.map(Mesh::local_addr).into_iter().collect();
+    let identity = Identity::New(Keypair::from_secret(&[secret; 32]));
+    Options { config, identity, seeds, ..on(hub, secret.into()) }
+}
+
+fn denial(mesh: &Mesh, node: NodeId) -> Denial {
+    Denial::sign(&Keypair::from_secret(&[9; 32]), &mesh.mesh_id(), node, WallMs(1))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_goes_through_the_mesh_and_what_is_left_of_the_node_is_the_same_everywhere() {
+    let hub = MemoryHub::new();
+    let ada = Mesh::join(with_operator(&hub, 1, None)).await.unwrap();
+    let bob = Mesh::join(with_operator(&hub, 2, Some(&ada))).await.unwrap();
+    let eve = Mesh::join(with_operator(&hub, 3, Some(&bob))).await.unwrap();
+    for node in [&ada, &bob, &eve] {
+        common::eventually(|| async { node.status().await.unwrap().node.members == 3 }).await;
+    }
+    eve.set("by-eve", "1").await.unwrap();
+    bob.set("by-bob", "2").await.unwrap();
+    common::eventually(|| async { ada.get("by-eve").await.unwrap().is_some() }).await;
+    let mut watch = bob.watch("by-eve").await.unwrap();
+    // Known at one side of a split only, when the denial comes.
+    let alone = ada.node_id();
+    hub.split(move |node| u32::from(*node == alone));
+    eve.set("late", "3").await.unwrap();
+    common::eventually(|| async { bob.get("late").await.unwrap().is_some() }).await;
+    assert!(ada.deny(denial(&ada, eve.node_id())).await.unwrap());
+    assert!(!ada.deny(denial(&ada, eve.node_id())).await.unwrap(), "known already");
+    assert!(bob.denied().is_empty());
+    hub.heal();
+    common::eventually(|| async { bob.denied().len() == 1 }).await;
+    common::eventually(|| async { eve.status().await.unwrap().node.links == 0 }).await;
+    assert!(watch.next().await.is_some(), "watchers hear that the record went");
+    for node in [&ada, &bob] {
+        common::eventually(|| async { node.status().await.unwrap().node.members == 2 }).await;
+        assert_eq!(node.get("by-eve").await.unwrap(), None);
+        assert_eq!(node.get("late").await.unwrap(), None);
+        assert!(node.get("by-bob").await.unwrap().is_some());
+    }
+    common::eventually(|| async { ada.digest().await == bob.digest().await }).await;
+    // Who comes later hears of it before eve could come by that way.
+    let dan = Mesh::join(with_operator(&hub, 4, Some(&bob))).await.unwrap();
+    common::eventually(|| async { dan.denied().len() == 1 }).await;
+    dan.set("by-dan", "4").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(eve.get("by-dan").await.unwrap(), None);
+    assert_eq!(eve.status().await.unwrap().node.links, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_but_the_operator_denies_and_a_mesh_without_one_has_nobody_who_could() {
+    let hub = MemoryHub::new();
+    let ada = Mesh::join(with_operator(&hub, 1, None)).await.unwrap();
+    let bob = Mesh::join(with_operator(&hub, 2, Some(&ada))).await.unwrap();
+    let by_bob =
+        Denial::sign(&Keypair::from_secret(&[2; 32]), &ada.mesh_id(), bob.node_id(), WallMs(1));
+    assert!(matches!(ada.deny(by_bob).await, Err(AdmissionError::Refused(_))));
+    let free = Mesh::join(on(&MemoryHub::new(), 7)).await.unwrap();
+    let denied = free.deny(denial(&free, bob.node_id())).await;
+    assert!(matches!(denied, Err(AdmissionError::NoKey)));
+    assert!(matches!(
+        ada.deny(denial(&free, bob.node_id())).await,
+        Err(AdmissionError::Refused(_))
+    ));
+    assert!(ada.denied().is_empty() && free.denied().is_empty());
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use knhk_mesh::identity::NodeId;
 
 use crate::args::duration;
 
@@ -38,6 +39,14 @@ pub(crate) enum Ask {
     Backup(Backup),
     /// Measure the round trip to a peer, on the link that stands with it
     Ping(Ping),
+    /// Deny a node for good, in the whole mesh
+    ///
+    /// Signs the denial with the admission key here and gives it to a running node, which spreads
+    /// it. The denied node's links end, nobody links with it again, and its records vanish. It
+    /// cannot be taken back: a machine that shall come again needs a new key.
+    Deny(Deny),
+    /// List the nodes that are denied
+    Denied(Plain),
 }
 
 /// Which node, and how long to wait for it.
@@ -175,6 +184,17 @@ pub(crate) struct Ping {
     pub(crate) reach: Reach,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Deny {
+    /// The node's whole id
+    pub(crate) node: NodeId,
+    /// File of the admission key, whose id is mesh.admission_key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
 impl Ask {
     pub(crate) fn reach(&self) -> &Reach {
         match self {
@@ -184,9 +204,12 @@ impl Ask {
             Ask::Incr(incr) => &incr.reach,
             Ask::Add(member) | Ask::Remove(member) => &member.reach,
             Ask::Watch(watch) => &watch.reach,
-            Ask::Peers(plain) | Ask::Status(plain) | Ask::Digest(plain) => &plain.reach,
+            Ask::Peers(plain) | Ask::Status(plain) | Ask::Digest(plain) | Ask::Denied(plain) => {
+                &plain.reach
+            }
             Ask::Backup(backup) => &backup.reach,
             Ask::Ping(ping) => &ping.reach,
+            Ask::Deny(deny) => &deny.reach,
         }
     }
 }

@@ -17,8 +17,11 @@ use crate::control::place;
 use crate::control::protocol::{MAX_REQUEST, Request};
 use crate::exit;
 use crate::failure::Failure;
+use crate::operator_key;
+use knhk_mesh::admission::Denial;
 
 pub(crate) use args::Ask;
+use args::Deny;
 use print::Reader;
 
 /// Left of the time for the way of the answer.
@@ -44,6 +47,10 @@ async fn conversation(ask: &Ask, request: Request, json: bool) -> Result<(), Fai
     let asked = tokio::time::timeout(reach.timeout, async {
         let place = place::locate(reach.control_socket.as_deref(), reach.data_dir.as_deref());
         let mut client = Client::connect(&place).await?;
+        let request = match ask {
+            Ask::Deny(deny) => signed(deny, &mut client, request).await?,
+            _ => request,
+        };
         let said = client.ask(&request).await?;
         Ok((client, said))
     });
@@ -53,6 +60,20 @@ async fn conversation(ask: &Ask, request: Request, json: bool) -> Result<(), Fai
         (_, Said::Ok(answer)) => print::answer(ask, answer.get(), json).map(drop),
         (_, Said::Event(_)) => Err(Failure::new("protocol", &"an event without a watch", "")),
     }
+}
+
+/// The denial, signed for the mesh that the node says it is of.
+async fn signed(deny: &Deny, client: &mut Client, request: Request) -> Result<Request, Failure> {
+    let key = operator_key::load(&deny.key)?;
+    let status = Request { op: "status".into(), ..request.clone() };
+    let Said::Ok(status) = client.ask(&status).await? else {
+        return Err(Failure::new("protocol", &"an event without a watch", ""));
+    };
+    let status: serde_json::Value = serde_json::from_str(status.get()).unwrap_or_default();
+    let mesh = status["mesh"].as_str().unwrap_or_default().parse();
+    let mesh = mesh.map_err(|error| Failure::new("protocol", &error, "use the node's version"))?;
+    let denial = Denial::sign(&key, &mesh, deny.node, operator_key::now());
+    Ok(request.with_value(&denial.encode()))
 }
 
 /// Prints what a watch sees, until it has seen enough or the reader of standard output is gone.
@@ -104,6 +125,8 @@ fn request(ask: &Ask) -> Result<Request, Failure> {
         Ask::Peers(_) => Request::new("peers"),
         Ask::Status(_) => Request::new("status"),
         Ask::Digest(_) => Request::new("digest"),
+        Ask::Deny(_) => Request::new("deny"),
+        Ask::Denied(_) => Request::new("denied"),
         Ask::Backup(backup) => {
             Request { file: Some(whole_path(&backup.file)?), ..Request::new("backup") }
         }

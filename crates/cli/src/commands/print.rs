@@ -48,6 +48,10 @@ pub(super) fn answer(ask: &Ask, answer: &str, json: bool) -> Result<Reader, Fail
             let (node, address) = (text(&said, "node"), text(&said, "address"));
             write_out(format!("{node} at {address}: {} ms\n", said["rtt_ms"]).as_bytes())
         }
+        Ask::Denied(_) => {
+            let nodes = said.as_array().into_iter().flatten().map(|one| text(one, "node"));
+            write_out(nodes.map(|node| format!("{node}\n")).collect::<String>().as_bytes())
+        }
         // What was written is known; no news is good news.
         Ask::Backup(_)
         | Ask::Set(_)
@@ -55,7 +59,8 @@ pub(super) fn answer(ask: &Ask, answer: &str, json: bool) -> Result<Reader, Fail
         | Ask::Incr(_)
         | Ask::Add(_)
         | Ask::Remove(_)
-        | Ask::Watch(_) => Ok(Reader::There),
+        | Ask::Watch(_)
+        | Ask::Deny(_) => Ok(Reader::There),
     }
 }
 

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value as Json, json};
 
+use super::admission;
 use super::protocol::{Fault, Request, text_or_base64};
 use crate::exit;
 
@@ -59,6 +60,8 @@ pub(crate) async fn answer(node: &Mesh, request: &Request) -> Result<Box<RawValu
         "digest" => raw(&digest(node).await?),
         "backup" => raw(&backup(node, request).await?),
         "ping" => raw(&ping(node, request).await?),
+        "deny" => raw(&admission::deny(node, request).await?),
+        "denied" => raw(&admission::denied(node)),
         other => {
             let message = format!("there is no operation {other:?}");
             Err(Fault::usage(&message))
@@ -311,6 +314,7 @@ async fn status(node: &Mesh) -> Result<Status, Fault> {
         Phase::Starting => "starting",
         Phase::Ready => "ready",
         Phase::Convicted => "convicted",
+        Phase::Denied => "denied",
         Phase::Left => "left",
     };
     let (storage, storage_error) = match status.storage {
@@ -527,7 +531,9 @@ fn rejected_fault(rejected: &Rejected) -> Fault {
         Rejected::Busy { .. } => fault("busy", exit::FAILED, "nothing was written: try again"),
         Rejected::Overflow => fault("overflow", exit::FAILED, "nothing was written"),
         Rejected::Left => fault("left", exit::UNREACHABLE, "start the node again"),
-        Rejected::Convicted => fault("denied", exit::DENIED, "start the node with a new key"),
+        Rejected::Convicted | Rejected::Denied => {
+            fault("denied", exit::DENIED, "start the node with a new key")
+        }
         Rejected::NotStored(_) => {
             let help = "peers may have it: look after the disk of the node, and read before you \
                         repeat it";

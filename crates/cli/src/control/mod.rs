@@ -7,7 +7,8 @@
 //!                                 <─line───                  64 KiB a line, 256 connections
 //! ```
 
-pub(crate) mod answers;
+mod admission;
+mod answers;
 pub(crate) mod client;
 pub(crate) mod place;
 pub(crate) mod protocol;

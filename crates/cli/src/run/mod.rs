@@ -205,7 +205,10 @@ impl<'a> Service<'a> {
             tokio::select! {
                 _ = signals.terminate.recv() => return Ending::Terminated,
                 _ = signals.interrupt.recv() => return Ending::Interrupted,
-                _ = signals.hang_up.recv() => self.reload(),
+                _ = signals.hang_up.recv() => {
+                    self.reload();
+                    self.reload_certificates().await;
+                }
                 Some(news) = self.news.recv() => self.tell(&news),
                 _ = look.tick() => {
                     if !self.look().await {
@@ -237,6 +240,10 @@ impl<'a> Service<'a> {
                     let help = "start it with a new key";
                     self.log
                         .warn("the key signed forks, nobody takes it", &[("help", help.into())]);
+                }
+                Phase::Denied => {
+                    let help = "it needs a new key and to be admitted again";
+                    self.log.warn("the operator denied this node", &[("help", help.into())]);
                 }
                 Phase::Ready if before == Phase::Recovering => {
                     self.log.info("own records are back", &[]);
@@ -302,6 +309,16 @@ impl<'a> Service<'a> {
             }
         }
         notify::tell("READY=1");
+    }
+
+    /// Files of certificates may have changed although their names did not.
+    async fn reload_certificates(&self) {
+        if let Ok(Err(refused)) = self.mesh.reload_certificates().await {
+            self.log.warn(
+                "certificates refused, the old ones stay",
+                &[("why", refused.to_string().into())],
+            );
+        }
     }
 
     async fn leave(&mut self) {

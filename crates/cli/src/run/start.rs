@@ -1,5 +1,6 @@
 //! From a configuration to a node that listens.
 
+use knhk_mesh::admission::{Credentials, Token};
 use knhk_mesh::config_file::{Effective, NotRunnable};
 use knhk_mesh::storage::StoreError;
 use knhk_mesh::transport::BindError;
@@ -7,6 +8,9 @@ use knhk_mesh::{JoinError, Mesh, Options};
 
 use crate::exit;
 use crate::failure::Failure;
+
+/// Holds a token. A file is better: the environment of a process is easier to read.
+const TOKEN_VARIABLE: &str = "KNHK_MESH_TOKEN";
 
 pub(crate) fn not_runnable(why: &NotRunnable) -> Failure {
     Failure::new("not_runnable", why, why.help()).ending_with(exit::BAD_CONFIGURATION)
@@ -31,10 +35,21 @@ pub(crate) async fn join(effective: &Effective) -> Result<Mesh, Failure> {
 
 /// What a node is started with.
 pub(crate) fn options(effective: &Effective) -> Result<Options, Failure> {
-    effective.options().map_err(|error| {
+    let mut options = effective.options().map_err(|error| {
         let help = "`knhk-mesh keygen` makes one; only its owner may read it";
         Failure::new("identity", &error, help).ending_with(exit::BAD_CONFIGURATION)
-    })
+    })?;
+    if let Credentials::Token { token, .. } = &mut options.credentials
+        && let Some(text) = std::env::var_os(TOKEN_VARIABLE).filter(|text| !text.is_empty())
+    {
+        let read = Token::from_text(&text.to_string_lossy());
+        *token = Some(read.map_err(|error| {
+            let message = format!("{TOKEN_VARIABLE}: {error}");
+            Failure::new("token", &message, "give it whole, as `knhk-mesh ticket` printed it")
+                .ending_with(exit::BAD_CONFIGURATION)
+        })?);
+    }
+    Ok(options)
 }
 
 pub(crate) fn is_taken(error: &JoinError) -> bool {
@@ -53,6 +68,11 @@ fn not_joined(error: &JoinError) -> Failure {
         }
         JoinError::Bind(BindError::Socket { .. }) => {
             Failure::new("bind", error, "give an address of this host: --bind IP:PORT")
+        }
+        JoinError::Bind(BindError::Admission(_)) => {
+            let help = "`knhk-mesh ticket` makes tokens, `knhk-mesh cert issue` certificates; \
+                        `genesis` prints the mesh that they have to be for";
+            Failure::new("admission", error, help).ending_with(exit::BAD_CONFIGURATION)
         }
         JoinError::Bind(_) => {
             let help = "set mesh.admission and mesh.allowlist, or listen on 127.0.0.1";

@@ -125,17 +125,20 @@ pub enum Close {
     Rotated,
     /// The peer broke the protocol.
     Protocol,
+    /// The peer's certificate or pass has ended.
+    Expired,
 }
 
 impl Close {
     /// Every reason; its position is its close code.
-    pub const ALL: [Close; 6] = [
+    pub const ALL: [Close; 7] = [
         Close::Leaving,
         Close::Duplicate,
         Close::Full,
         Close::Denied,
         Close::Rotated,
         Close::Protocol,
+        Close::Expired,
     ];
 
     /// The close code on the wire.

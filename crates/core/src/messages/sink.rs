@@ -49,6 +49,8 @@ pub enum Input<'a> {
     DialFailed(NodeId),
     /// A measured round trip.
     Rtt(PeerIx, core::time::Duration),
+    /// The operator denied this node: it is no member, its link ends, its records vanish.
+    Denied(NodeId),
     /// The application leaves the mesh.
     Leave,
     /// The time of [`crate::node::Node::next_timeout`] came.

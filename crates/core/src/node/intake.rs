@@ -68,6 +68,14 @@ impl Node {
         self.held.as_ref().is_none_or(|held| held.0.len() < MAX_HELD && !held.0.iter().any(known))
     }
 
+    /// Forgets what waits of an author that is none any more.
+    pub(super) fn forget_held(&mut self, author: &NodeId) {
+        if let Some(held) = &mut self.held {
+            held.0.retain(|held| held.message.header().fields.author != *author);
+        }
+        self.held.take_if(|held| held.0.is_empty());
+    }
+
     pub(super) fn release_held(&mut self, now: Now, sink: &mut impl Sink) {
         while let Some(Waiting(held)) = self.held.as_deref_mut()
             && let Some(at) = held.iter().position(|held| held.due <= now.mono)

@@ -16,7 +16,8 @@ impl Node {
     ) {
         self.membership.dial_ended(&node);
         let Some(peer) = self.known_peer(now, node) else { return };
-        if !self.settings.admission.admits(&node) || self.store.is_convicted(&node) {
+        let admitted = self.settings.admission.admits(&node) && !self.is_denied(&node);
+        if !admitted || self.store.is_convicted(&node) {
             sink.disconnect(peer, Close::Denied);
             return;
         }

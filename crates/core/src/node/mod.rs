@@ -12,6 +12,7 @@
 //!   Recovering --own records from 3 peers--> Starting
 //! ```
 
+mod denied;
 mod floor;
 mod intake;
 mod links;
@@ -39,6 +40,7 @@ use crate::security;
 pub use crate::security::Checked;
 use crate::telemetry::Counters;
 use crate::time::{Now, Time};
+use denied::Denied;
 use intake::Waiting;
 use recovery::Recovery;
 pub use views::Status;
@@ -69,6 +71,8 @@ pub enum Phase {
     Ready,
     /// Others can prove that its key signed three forks: nobody takes anything of it any more.
     Convicted,
+    /// The operator denied it: nobody takes anything of it any more.
+    Denied,
     /// It said goodbye.
     Left,
 }
@@ -84,6 +88,7 @@ pub struct Node {
     writer: Option<Box<Writer>>,
     recovery: Option<Box<Recovery>>,
     held: Option<Box<Waiting>>,
+    denied: Option<Box<Denied>>,
     counters: Box<Counters>,
     rng: Rng,
     phase: Phase,
@@ -146,6 +151,7 @@ impl Node {
             writer: None,
             recovery: None,
             held: None,
+            denied: None,
             counters: Box::default(),
             phase: Phase::Ready,
             settings,
@@ -172,7 +178,12 @@ impl Node {
         if self.gossip.links.get(via).is_none() {
             return Checked::Refused(Refused::UnknownPeer);
         }
-        security::check(&self.settings, &self.store, &self.id(), now.wall, bytes)
+        match security::check(&self.settings, &self.store, &self.id(), now.wall, bytes) {
+            Checked::Verify(job) if self.is_denied(&job.sealed().header().fields.author) => {
+                Checked::Refused(Refused::NotAdmitted)
+            }
+            checked => checked,
+        }
     }
 
     /// Something happened. Never fails and never blocks.
@@ -197,6 +208,7 @@ impl Node {
             Input::Rtt(peer, rtt) => {
                 self.registry.observe_rtt(peer, rtt);
             }
+            Input::Denied(node) => self.on_denied(&node, sink),
             Input::Leave => self.on_leave(now, sink),
             Input::Timeout => self.on_timeout(now, sink),
         }
@@ -264,7 +276,7 @@ impl Node {
         sink: &'a mut S,
     ) -> (&'a mut Membership, membership::Scene<'a, S>) {
         let Node { settings, registry, gossip, rng, membership, phase, .. } = self;
-        let gone = matches!(phase, Phase::Left | Phase::Convicted);
+        let gone = matches!(phase, Phase::Left | Phase::Convicted | Phase::Denied);
         let members = if gone { 0 } else { registry.members().saturating_sub(1) };
         let wanted = settings.wanted_links().min(members);
         let (now, links) = (now.mono, &mut gossip.links);

@@ -226,6 +226,8 @@ impl Node {
             sink.done(id, Err(WriteError::Left));
         } else if self.phase == Phase::Convicted {
             sink.done(id, Err(WriteError::Convicted));
+        } else if self.phase == Phase::Denied {
+            sink.done(id, Err(WriteError::Denied));
         } else if writer.in_flight() >= MAX_WAITING {
             sink.done(id, Err(WriteError::Busy { waiting: writer.in_flight() }));
         } else if self.phase != Phase::Ready {

@@ -15,7 +15,7 @@ const fn room(name: &'static str, floor: u8) -> Room {
     Room { name, floor, beside: &[] }
 }
 
-const ROOMS: [Room; 24] = [
+const ROOMS: [Room; 25] = [
     room("error", 1),
     room("time", 1),
     room("rng", 1),
@@ -25,6 +25,7 @@ const ROOMS: [Room; 24] = [
     room("identity", 2),
     Room { name: "config", floor: 2, beside: &["identity"] },
     Room { name: "telemetry", floor: 2, beside: &["identity"] },
+    room("admission", 3),
     room("frame", 3),
     room("peer_registry", 3),
     room("crdt", 4),

@@ -64,7 +64,6 @@ const LEADERS: &str = "leaders of regions";
 const HIERARCHY: &str = "the hierarchy of levels";
 const TELEMETRY: &str = "the export of telemetry";
 const PARTITION: &str = "the detection of partitions";
-const CERTIFICATES: &str = "admission by token and certificate authority";
 
 const FANOUT: Kind = Kind::Number(1, 100);
 const MILLISECONDS: Kind = Kind::Number(10, 60_000);
@@ -120,6 +119,7 @@ pub const KEYS: &[Key] = &[
     key("network.batching", Kind::Flag, Some("true"), "false: frames of one record"),
     key("network.batch_size", Kind::Number(1, 256), Some("128"), "records of a frame"),
     key("network.insecure", Kind::Flag, Some("false"), "open and clear beyond loopback"),
+    key("network.zero_rtt", Kind::Flag, Some("true"), "greet known peers with the first packet"),
     key("bootstrap.seeds", Kind::Contacts, None, "first contacts").reloads(),
     key("bootstrap.seeds_per_region", Kind::Number(1, 64), None, "contacts kept per region")
         .waits(LEADERS)
@@ -204,6 +204,7 @@ pub const KEYS: &[Key] = &[
     ),
     key("mesh.allowlist", Kind::NodeIds, None, "node ids of the members"),
     key("mesh.admission_key", Kind::NodeId, None, "key that admits; part of the mesh id"),
+    key("mesh.ca_file", Kind::Text(4_096), None, "roots that are trusted, PEM; for ca"),
     key("mesh.max_slots", Kind::Number(17, 65_000), Some("1024"), "slots of an author"),
     key("mesh.max_payload", Kind::Number(64, 16_384), Some("1024"), "bytes of a record"),
     key("mesh.max_authors", Kind::Number(1, 1_048_576), Some("4096"), "authors of a scope"),
@@ -233,6 +234,8 @@ pub const KEYS: &[Key] = &[
     key("node.advertise", Kind::Addresses, None, "where others dial, at most 4"),
     key("node.identity", Kind::Text(4_096), None, "file of the node's key"),
     key("node.data_dir", Kind::Text(4_096), None, "folder of key and records"),
+    key("node.certificate", Kind::Text(4_096), None, "file of the node's certificate; for ca"),
+    key("node.token_file", Kind::Text(4_096), None, "file of the node's token; for token"),
 ];
 
 const fn level(
@@ -244,8 +247,6 @@ const fn level(
     key(path, kind, Some(default), meaning).waits(HIERARCHY).within(Scope::Levels)
 }
 
-/// What `mesh.admission` waits for when it is `token` or `ca`.
-pub(super) const ADMISSION_WAITS_FOR: &str = CERTIFICATES;
 /// What the topologies with regions and levels wait for.
 pub(super) const TOPOLOGY_WAITS_FOR: [&str; 2] = [LEADERS, HIERARCHY];
 

@@ -76,6 +76,8 @@ pub struct Network {
     pub batch_size: u64,
     /// Open admission and plaintext beyond loopback.
     pub insecure: bool,
+    /// Known peers are greeted with the first packet.
+    pub zero_rtt: bool,
 }
 
 /// `bootstrap`: `host:port` each.
@@ -154,6 +156,8 @@ pub struct MeshSection {
     pub allowlist: Vec<String>,
     /// The key that admits.
     pub admission_key: Option<String>,
+    /// Roots of an operator's authority.
+    pub ca_file: Option<PathBuf>,
     /// Slots of an author.
     pub max_slots: u64,
     /// Bytes of a record.
@@ -190,6 +194,10 @@ pub struct NodeSection {
     pub identity: Option<PathBuf>,
     /// Folder of key and records.
     pub data_dir: Option<PathBuf>,
+    /// File of the certificate.
+    pub certificate: Option<PathBuf>,
+    /// File of the token.
+    pub token_file: Option<PathBuf>,
 }
 
 fn number(values: &Values, path: &str) -> u64 {
@@ -269,6 +277,7 @@ impl Network {
             compression: values.text("network.compression") != Some("none"),
             batch_size: if batching { number(values, "network.batch_size") } else { 1 },
             insecure: values.flag("network.insecure") == Some(true),
+            zero_rtt: values.flag("network.zero_rtt") != Some(false),
         }
     }
 }
@@ -340,6 +349,7 @@ impl MeshSection {
             admission: word(values, "mesh.admission"),
             allowlist: values.list("mesh.allowlist").to_vec(),
             admission_key: owned(values, "mesh.admission_key"),
+            ca_file: owned(values, "mesh.ca_file").map(PathBuf::from),
             max_slots: number(values, "mesh.max_slots"),
             max_payload: number(values, "mesh.max_payload"),
             max_authors: number(values, "mesh.max_authors"),
@@ -364,6 +374,8 @@ impl NodeSection {
             advertise: values.list("node.advertise").to_vec(),
             identity: owned(values, "node.identity").map(PathBuf::from),
             data_dir: owned(values, "node.data_dir").map(PathBuf::from),
+            certificate: owned(values, "node.certificate").map(PathBuf::from),
+            token_file: owned(values, "node.token_file").map(PathBuf::from),
         }
     }
 }

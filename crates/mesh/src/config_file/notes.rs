@@ -32,10 +32,6 @@ impl Effective {
         if let Some(capability) = self.topology.waits_for() {
             about("topology", format!("accepted, not used yet: `run` waits for {capability}"));
         }
-        if matches!(self.mesh.admission.as_str(), "token" | "ca") {
-            let capability = super::keys::ADMISSION_WAITS_FOR;
-            about("mesh.admission", format!("accepted, not used yet: waits for {capability}"));
-        }
         if self.network.global_accelerator && self.node.advertise.is_empty() {
             let message = "`run` needs the accelerator's address: --advertise ip:port";
             about("network.global_accelerator", message.into());

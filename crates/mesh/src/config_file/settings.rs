@@ -10,9 +10,12 @@ use knhk_mesh_core::identity::{Genesis, Limits, NodeId};
 use super::effective::Effective;
 use super::topology::Topology;
 use super::value::NumberRange;
+use crate::admission::Credentials;
 use crate::key_file::{self, KEY_FILE, KeyFileError};
 use crate::options::{Identity, Options, TransportKind};
 
+/// Name of the certificate in a data folder.
+const CERTIFICATE_FILE: &str = "node.crt";
 const DEFAULT_PORT: u16 = 9_000;
 const LEAST_CHOSEN_LINKS: usize = 12;
 const LEAST_MAX_LINKS: usize = 64;
@@ -30,13 +33,13 @@ pub enum NotRunnable {
         /// What it needs.
         capability: &'static str,
     },
-    /// The admission needs what is not built yet.
-    #[error("admission by {admission} waits for {capability}")]
-    Admission {
+    /// Admission demands what this node does not have.
+    #[error("admission by {admission} needs {what} of this node, and nobody says where it is")]
+    NoCredentials {
         /// `token` or `ca`.
-        admission: String,
-        /// What it needs.
-        capability: &'static str,
+        admission: &'static str,
+        /// What is missing.
+        what: &'static str,
     },
     /// Others dial the accelerator's address, and nobody said which it is.
     #[error("network.global_accelerator is true, and no address is advertised")]
@@ -51,7 +54,14 @@ impl NotRunnable {
             NotRunnable::Topology { .. } => {
                 "run one cell with `topology: single_region_mesh`; `config check` accepts this file"
             }
-            NotRunnable::Admission { .. } => "write `admission: allowlist` and list the node ids",
+            NotRunnable::NoCredentials { admission: "ca", .. } => {
+                "give --data-dir (then it is node.crt there) or write `certificate:` below \
+                 `node:`; `knhk-mesh cert issue` makes one"
+            }
+            NotRunnable::NoCredentials { .. } => {
+                "put the token into KNHK_MESH_TOKEN, or write `token_file:` below `node:`; \
+                 `knhk-mesh ticket` makes one"
+            }
             NotRunnable::NoAdvertisedAddress => {
                 "give the accelerator's address with --advertise ip:port"
             }
@@ -69,10 +79,9 @@ impl Effective {
         if let Some(capability) = topology.waits_for() {
             return Err(NotRunnable::Topology { topology, capability });
         }
-        if matches!(self.mesh.admission.as_str(), "token" | "ca") {
-            let admission = self.mesh.admission.clone();
-            let capability = super::keys::ADMISSION_WAITS_FOR;
-            return Err(NotRunnable::Admission { admission, capability });
+        if self.mesh.admission == "ca" && self.certificate().is_none() {
+            let (admission, what) = ("ca", "the certificate");
+            return Err(NotRunnable::NoCredentials { admission, what });
         }
         if self.network.global_accelerator && self.node.advertise.is_empty() {
             return Err(NotRunnable::NoAdvertisedAddress);
@@ -125,6 +134,8 @@ impl Effective {
             seeds: self.bootstrap.seeds.iter().filter_map(|seed| literal(seed)).collect(),
             data_dir: self.node.data_dir.clone(),
             identity,
+            credentials: self.credentials(),
+            zero_rtt: self.network.zero_rtt,
             insecure: self.network.insecure,
             compression: self.network.compression,
             rotate_every: Duration::from_secs(self.network.rotation_hours * 3_600),
@@ -181,13 +192,33 @@ impl Effective {
         }
     }
 
-    /// Nobody is admitted by a way that is not built: never more than was asked for.
-    fn admission(&self) -> Admission {
-        if self.mesh.admission == "open" {
-            return Admission::Open;
+    /// Where this node's certificate is, with admission by authority.
+    fn certificate(&self) -> Option<PathBuf> {
+        let in_folder = self.node.data_dir.as_ref().map(|folder| folder.join(CERTIFICATE_FILE));
+        self.node.certificate.clone().or(in_folder)
+    }
+
+    fn credentials(&self) -> Credentials {
+        match self.mesh.admission.as_str() {
+            "token" => Credentials::Token { token: None, file: self.node.token_file.clone() },
+            "ca" => Credentials::Certificate {
+                roots: self.mesh.ca_file.clone().unwrap_or_default(),
+                certificate: self.certificate().unwrap_or_default(),
+            },
+            _ => Credentials::Key,
         }
-        let nodes = self.mesh.allowlist.iter().filter_map(|node| node.parse::<NodeId>().ok());
-        Admission::allowlist(nodes.collect())
+    }
+
+    fn admission(&self) -> Admission {
+        match self.mesh.admission.as_str() {
+            "open" => Admission::Open,
+            "token" | "ca" => Admission::Proven,
+            _ => {
+                let nodes = self.mesh.allowlist.iter();
+                let nodes = nodes.filter_map(|node| node.parse::<NodeId>().ok());
+                Admission::allowlist(nodes.collect())
+            }
+        }
     }
 
     /// A random graph stays connected with about ln n links a node; log2 n leaves a margin.

@@ -236,7 +236,8 @@ impl FlagValue {
 }
 
 /// Variables with the prefix that are no keys: the command line reads them.
-const NOT_KEYS: [&str; 3] = ["KNHK_MESH_CONFIG", "KNHK_MESH_CONTROL_SOCKET", "KNHK_MESH_LOG"];
+const NOT_KEYS: [&str; 4] =
+    ["KNHK_MESH_CONFIG", "KNHK_MESH_CONTROL_SOCKET", "KNHK_MESH_LOG", "KNHK_MESH_TOKEN"];
 
 /// What an environment variable means.
 pub(super) enum Variable {

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use knhk_mesh_core::crdt::Family;
 use knhk_mesh_core::error::WriteError as Rejected;
@@ -18,7 +19,7 @@ use crate::error::WriteError;
 use crate::peer_registry::Mirror;
 use crate::storage::backup::{BackupError, Summary};
 use crate::storage::{Answer, Health, Store};
-use crate::transport::SendError;
+use crate::transport::{Greeting, SendError};
 use crate::watch::Watchers;
 
 type Reply = oneshot::Sender<Result<Receipt, WriteError>>;
@@ -30,6 +31,7 @@ pub(crate) struct Effects {
     pub(crate) mirror: Mirror,
     /// Members that came or went, for the mirror.
     pub(super) members: Vec<NodeId>,
+    greeting: Arc<Greeting>,
     store: Store,
     /// Batches that the disk has not answered yet.
     storing: usize,
@@ -44,13 +46,14 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    pub(crate) fn new(store: Store, dialler: Dialler) -> Self {
+    pub(crate) fn new(store: Store, dialler: Dialler, greeting: Arc<Greeting>) -> Self {
         Effects {
             links: Links::default(),
             watchers: Watchers::default(),
             dialler,
             mirror: Mirror::default(),
             members: Vec::new(),
+            greeting,
             store,
             storing: 0,
             stored: VecDeque::new(),
@@ -96,6 +99,9 @@ impl Effects {
 
 impl Sink for Effects {
     fn send(&mut self, to: &[PeerIx], lane: Lane, message: &Message) {
+        if lane == Lane::Digest {
+            self.greeting.set(message);
+        }
         let bytes = message.encode();
         for &peer in to {
             // A closed link is followed by its end, which the node is told.

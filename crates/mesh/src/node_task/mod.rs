@@ -15,6 +15,7 @@
 mod dialler;
 mod effects;
 mod links;
+mod notices;
 
 use std::mem::take;
 use std::net::SocketAddr;
@@ -34,7 +35,9 @@ use tokio::time::Instant;
 
 pub(crate) use dialler::{Dialler, MAX_SEEDS};
 pub(crate) use effects::Effects;
+pub(crate) use notices::Compared;
 
+use crate::admission::{NOTICES, Trust};
 use crate::clock::Clock;
 use crate::error::WriteError;
 use crate::key_file;
@@ -103,6 +106,8 @@ pub(crate) struct NodeTask {
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) answers: mpsc::Receiver<Answer>,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) compared: Compared,
     /// The file of a key that counts as used once the node's own state is on disk.
     pub(crate) unused_key: Option<PathBuf>,
 }
@@ -136,6 +141,10 @@ impl NodeTask {
     }
 
     async fn turns(&mut self) -> End {
+        for denial in self.trust.denied() {
+            self.input(Input::Denied(denial.node));
+        }
+        let trust = Arc::clone(&self.trust);
         let timer = tokio::time::sleep_until(Instant::now());
         tokio::pin!(timer);
         let mut next_look = Instant::now() + LOOK_EVERY;
@@ -151,6 +160,7 @@ impl NodeTask {
                         return end;
                     }
                 }
+                () = trust.news() => self.spread_news(),
                 () = &mut timer => {}
             }
             self.ready_events(&mut left);
@@ -207,7 +217,11 @@ impl NodeTask {
             Event::Batch { link, lane, messages } => {
                 let Some(via) = self.effects.links.peer(link) else { return 1 };
                 for message in &messages {
-                    self.message(via, lane, message);
+                    if message.first() == Some(&NOTICES) {
+                        self.notices(link, via, message);
+                    } else {
+                        self.message(via, lane, message);
+                    }
                 }
                 return messages.len();
             }
@@ -217,11 +231,16 @@ impl NodeTask {
                 }
                 let (node, chosen) = (link.node(), link.dialled());
                 self.effects.dialler.up(&link);
-                self.effects.links.arriving(link);
+                self.effects.links.arriving(link.clone());
                 self.input(Input::LinkUp { node, chosen });
                 self.effects.links.arrived(self.node.peer(&node));
+                if let Some(summary) = self.trust.summary() {
+                    // A full lane or a link that ended already: the next link brings it.
+                    let _ = link.send(Lane::Bulk, summary);
+                }
             }
             Event::Down { link, why, .. } => {
+                self.compared.ended(link);
                 self.effects.dialler.down(link, why, Instant::now());
                 if let Some(peer) = self.effects.links.forget(link) {
                     self.input(Input::LinkDown(peer));
@@ -344,6 +363,7 @@ impl NodeTask {
             }
         }
         self.node.registry_mut().rebuild_near();
+        self.compare_notices();
         if !self.effects.mirror.is_open() {
             return LOOK_EVERY;
         }

@@ -8,13 +8,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use knhk_mesh_core::admission::{NEVER, NotAdmitted};
 use knhk_mesh_core::identity::NodeId;
 use knhk_mesh_core::messages::{Close, Lane};
+use knhk_mesh_core::time::WallMs;
 use tokio::time::Instant;
 
 use super::intake::Intake;
 use super::outbox::{Outbox, SendError};
 use super::{Down, memory, quic, tcp};
+use crate::admission::Trust;
 
 /// A link of this process; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -74,6 +77,22 @@ impl Wire {
         }
     }
 
+    /// Judges the node at the other end again.
+    fn judge(&self, node: &NodeId, trust: &Trust) -> Result<WallMs, NotAdmitted> {
+        match self {
+            Wire::Quic(wire) => wire.judge(trust),
+            Wire::Tcp(_) | Wire::Memory(_) => trust.admits(node),
+        }
+    }
+
+    /// Where the other end is now.
+    fn addr(&self) -> Option<SocketAddr> {
+        match self {
+            Wire::Quic(wire) => Some(wire.addr()),
+            Wire::Tcp(_) | Wire::Memory(_) => None,
+        }
+    }
+
     fn rtt(&self) -> Option<Duration> {
         match self {
             Wire::Quic(wire) => Some(wire.rtt()),
@@ -93,6 +112,9 @@ struct Inner {
     totals: Totals,
     intake: Intake,
     ended: OnceLock<Down>,
+    /// Milliseconds since 1970: when the admission of the peer ends, and when that is soon.
+    until: AtomicU64,
+    renew: AtomicU64,
     wire: Wire,
 }
 
@@ -114,6 +136,8 @@ impl Link {
             totals: Totals::default(),
             intake: Intake::default(),
             ended: OnceLock::new(),
+            until: AtomicU64::new(NEVER.0),
+            renew: AtomicU64::new(NEVER.0),
             wire,
         }))
     }
@@ -136,10 +160,10 @@ impl Link {
         self.0.node
     }
 
-    /// The peer's address at the time of the handshake.
+    /// The peer's address, as packets come from there now.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.0.addr
+        self.0.wire.addr().unwrap_or(self.0.addr)
     }
 
     /// Whether this node dialled.
@@ -186,6 +210,33 @@ impl Link {
     #[cfg(test)]
     pub(crate) fn wire(&self) -> &Wire {
         &self.0.wire
+    }
+
+    /// When the peer's admission ends, as far as it is known.
+    pub(crate) fn until(&self) -> WallMs {
+        WallMs(self.0.until.load(Ordering::Relaxed))
+    }
+
+    /// The peer is admitted until then; when three quarters of that are over, a new link is due.
+    pub(crate) fn admitted_until(&self, until: WallMs, now: WallMs) {
+        let rest = until.0.saturating_sub(now.0);
+        let renew = if until == NEVER { NEVER.0 } else { until.0 - rest / 4 };
+        self.0.until.store(until.0, Ordering::Relaxed);
+        self.0.renew.store(renew, Ordering::Relaxed);
+    }
+
+    /// Whether this end should dial anew before the peer's admission ends; true once.
+    pub(crate) fn wants_renewal(&self, now: WallMs) -> bool {
+        let due = self.0.dialled && self.0.renew.load(Ordering::Relaxed) <= now.0;
+        if due {
+            self.0.renew.store(NEVER.0, Ordering::Relaxed);
+        }
+        due
+    }
+
+    /// Whether the peer is admitted, asked again; until when.
+    pub(crate) fn judge(&self, trust: &Trust) -> Result<WallMs, NotAdmitted> {
+        self.0.wire.judge(&self.0.node, trust)
     }
 
     pub(crate) fn age(&self) -> Duration {

@@ -1,11 +1,12 @@
 //! This node's end of every handshake and link, whatever carries it: its settings, its links, its
 //! counters and the channel of its owner.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use knhk_mesh_core::admission::{NEVER, NotAdmitted};
 use knhk_mesh_core::identity::{NodeId, Signer};
 use knhk_mesh_core::messages::{Close, Lane};
 use tokio::sync::mpsc;
@@ -13,8 +14,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::batch::BatchError;
 use super::counters::{Counters, Refusal};
+use super::gate::{self, Gate, HalfOpen};
+use super::greeting::Greeting;
 use super::registry::Registry;
-use super::{DialError, Down, Event, Link, Settings, Target};
+use super::{DialError, Down, Event, Link, Profile, Settings, Target};
+use crate::admission::Trust;
 
 pub(crate) struct Local {
     pub(crate) own: NodeId,
@@ -22,19 +26,23 @@ pub(crate) struct Local {
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     pub(crate) events: mpsc::Sender<Event>,
-    half_open: AtomicUsize,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) greeting: Arc<Greeting>,
+    gate: Arc<Gate>,
 }
 
 impl Local {
-    pub(crate) fn new(settings: Settings, events: mpsc::Sender<Event>) -> Self {
+    pub(crate) fn new(settings: Settings, trust: Arc<Trust>, events: mpsc::Sender<Event>) -> Self {
         let own = settings.keypair.node_id();
         Local {
             own,
             registry: Registry::new(own, settings.max_links, settings.handshake_timeout),
+            gate: Gate::new(settings.handshakes),
             settings,
             counters: Counters::default(),
             events,
-            half_open: AtomicUsize::new(0),
+            trust,
+            greeting: Arc::default(),
         }
     }
 
@@ -44,7 +52,70 @@ impl Local {
             self.counters.count(Refusal::Myself);
             return Err(Close::Duplicate);
         }
-        if self.settings.admission.admits(&node) { Ok(()) } else { Err(Close::Denied) }
+        self.trust.admits(&node).map(drop).map_err(|_| Close::Denied)
+    }
+
+    /// A place for a handshake that `ip` begins; counted if there is none.
+    pub(crate) fn enter(
+        &self,
+        ip: IpAddr,
+        proved: bool,
+        now: Instant,
+    ) -> Result<HalfOpen, gate::Refusal> {
+        let place = self.gate.enter(ip, proved, now);
+        if matches!(place, Err(gate::Refusal::Busy)) {
+            self.counters.count(Refusal::Busy);
+        }
+        place
+    }
+
+    /// Whether a link of `node` would be taken in now.
+    pub(crate) fn would_register(&self, node: NodeId) -> bool {
+        node != self.own && self.registry.has_room(&node)
+    }
+
+    /// Ends the links of those that are not admitted any more: each at its end, and all that
+    /// something changed for. For ever.
+    pub(crate) async fn watch_admission(
+        self: Arc<Self>,
+        on_change: impl Fn(),
+        on_renewal: impl Fn(&Link),
+    ) {
+        let mut changes = self.trust.changes();
+        loop {
+            let changed = tokio::select! {
+                changed = changes.changed() => changed.is_ok(),
+                () = tokio::time::sleep(self.pause()) => false,
+            };
+            if changed {
+                on_change();
+            }
+            let now = self.trust.now();
+            for link in self.registry.links() {
+                if changed || link.until() <= now {
+                    match link.judge(&self.trust) {
+                        Ok(until) if until > now => link.admitted_until(until, now),
+                        Ok(_) | Err(NotAdmitted::Expired) => link.close(Close::Expired),
+                        Err(_) => link.close(Close::Denied),
+                    }
+                } else if link.wants_renewal(now) {
+                    on_renewal(&link);
+                }
+            }
+        }
+    }
+
+    /// How soon the clock is looked at again.
+    fn pause(&self) -> Duration {
+        let links = self.registry.links();
+        let nothing_ends = !links.is_empty() && links.iter().all(|link| link.until() == NEVER);
+        Duration::from_millis(match self.settings.profile {
+            _ if nothing_ends && !self.settings.clock.is_manual() => 60_000,
+            // A clock that is set by hand jumps.
+            _ if self.settings.clock.is_manual() => 50,
+            Profile::Normal => 1_000,
+            Profile::Lean => 30_000,
+        })
     }
 
     pub(crate) async fn dial_failed(&self, target: Target, why: DialError) {
@@ -63,6 +134,7 @@ impl Local {
             DialError::Busy => Refusal::Busy,
             DialError::TimedOut => Refusal::TimedOut,
             DialError::Handshake(_) => Refusal::BadProof,
+            DialError::CannotAdmit => Refusal::NotAdmitted,
             DialError::AlreadyLinked
             | DialError::AlreadyDialling
             | DialError::NoRoom
@@ -128,28 +200,5 @@ impl Local {
     /// Closes every link at once and takes no new one.
     pub(crate) fn close_links(&self) {
         self.registry.close().iter().for_each(|link| link.close(Close::Leaving));
-    }
-}
-
-/// A place among the accepted handshakes under way.
-pub(crate) struct HalfOpen(Arc<Local>);
-
-impl HalfOpen {
-    /// `None`, counted, when all places are taken.
-    pub(crate) fn enter(local: &Arc<Local>) -> Option<Self> {
-        let more = |taken| (taken < local.settings.max_half_open).then_some(taken + 1);
-        match local.half_open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
-            Ok(_) => Some(HalfOpen(local.clone())),
-            Err(_) => {
-                local.counters.count(Refusal::Busy);
-                None
-            }
-        }
-    }
-}
-
-impl Drop for HalfOpen {
-    fn drop(&mut self) {
-        self.0.half_open.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -17,13 +17,15 @@ use knhk_mesh_core::messages::{Close, Lane};
 use knhk_mesh_core::rng::Rng;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::batch::body_bytes;
 use super::counters::Counters;
 use super::link::{Link, Wire as LinkWire};
-use super::local::{HalfOpen, Local};
+use super::local::Local;
 use super::{BindError, DialError, Down, Event, Settings, Target};
+use crate::admission::Trust;
 
 /// Batches under way in one direction; then the writer waits, as for credit.
 const UNDER_WAY: usize = 32;
@@ -126,6 +128,7 @@ pub struct Memory {
     hub: MemoryHub,
     addr: SocketAddr,
     runtime: Handle,
+    watching: JoinHandle<()>,
 }
 
 impl Memory {
@@ -134,13 +137,20 @@ impl Memory {
         events: mpsc::Sender<Event>,
         hub: MemoryHub,
     ) -> Result<Self, BindError> {
-        let local = Arc::new(Local::new(settings, events));
+        let trust = Trust::open(&settings)?;
+        let local = Arc::new(Local::new(settings, trust, events));
         let addr = hub.enter(&local)?;
-        Ok(Memory { local, hub, addr, runtime: Handle::current() })
+        let runtime = Handle::current();
+        let watching = runtime.spawn(local.clone().watch_admission(|| {}, |_| {}));
+        Ok(Memory { local, hub, addr, runtime, watching })
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    pub(super) fn local(&self) -> &Local {
+        &self.local
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -162,6 +172,7 @@ impl Memory {
     }
 
     fn leave(&self) {
+        self.watching.abort();
         self.hub.lock().nodes.remove(&self.addr);
     }
 }
@@ -173,6 +184,7 @@ impl Drop for Memory {
         if self.hub.node_at(&self.addr).is_some_and(same) {
             self.leave();
         }
+        self.watching.abort();
         self.local.close_links();
     }
 }
@@ -183,7 +195,7 @@ async fn dial(
     from: SocketAddr,
     target: Target,
 ) -> Result<(), DialError> {
-    let mut claim = local.registry.claim(target)?;
+    let mut claim = local.registry.claim(target, false)?;
     sleep(hub.latency()).await;
     let peer = match hub.node_at(&target.addr) {
         Some(peer) if !hub.apart(&local.own, &peer.own) => peer,
@@ -192,7 +204,7 @@ async fn dial(
             return Err(DialError::TimedOut);
         }
     };
-    let place = HalfOpen::enter(&peer).ok_or(DialError::Busy)?;
+    let place = peer.enter(from.ip(), true, Instant::now()).map_err(|_| DialError::Busy)?;
     prove(local, &peer, target).inspect_err(|why| peer.count_failure(why))?;
     sleep(hub.latency()).await;
     claim.node(peer.own)?;
@@ -223,8 +235,7 @@ fn prove(local: &Local, peer: &Local, target: Target) -> Result<(), DialError> {
     if target.node.is_some_and(|node| node != peer.own) {
         return Err(DialError::WrongKey);
     }
-    let admitted =
-        local.settings.admission.admits(&peer.own) && peer.settings.admission.admits(&local.own);
+    let admitted = local.trust.admits(&peer.own).is_ok() && peer.trust.admits(&local.own).is_ok();
     if admitted { Ok(()) } else { Err(DialError::NotAdmitted) }
 }
 

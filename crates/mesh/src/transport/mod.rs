@@ -15,6 +15,8 @@
 pub mod backoff;
 pub mod batch;
 mod counters;
+mod gate;
+mod greeting;
 mod intake;
 mod link;
 mod local;
@@ -27,6 +29,7 @@ mod tls;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +39,13 @@ use knhk_mesh_core::identity::{Keypair, MeshId, NodeId};
 use knhk_mesh_core::messages::{Close, Lane};
 use tokio::sync::mpsc;
 
+use crate::admission::{AdmissionError, Credentials, Trust};
+use crate::clock::WallClock;
+use local::Local;
+
 pub use counters::{Counters, Refusal};
+pub use gate::HandshakeLimits;
+pub use greeting::Greeting;
 pub use link::{Link, LinkId, Traffic};
 pub use outbox::SendError;
 
@@ -65,6 +74,16 @@ pub struct Settings {
     pub mesh: MeshId,
     /// Who may link.
     pub admission: Admission,
+    /// What this node shows, and what it demands of others with [`Admission::Proven`].
+    pub credentials: Credentials,
+    /// The mesh's admission key: it signs tokens and denials.
+    pub admission_key: Option<NodeId>,
+    /// Folder for what has to be remembered of admission; `None` keeps it in memory.
+    pub folder: Option<PathBuf>,
+    /// Where the time of day is read: certificates and passes end by it.
+    pub clock: WallClock,
+    /// Whether a peer that was met before is greeted with the first packet (lean: never).
+    pub zero_rtt: bool,
     /// Address to listen on and to dial from; port 0 takes a free one.
     pub bind: SocketAddr,
     /// Whether batches above 512 bytes are sent as zstd where that pays.
@@ -84,8 +103,8 @@ pub struct Settings {
     pub profile: Profile,
     /// Longest handshake, dialled or accepted (3 s).
     pub handshake_timeout: Duration,
-    /// Most accepted handshakes under way; more are refused (64).
-    pub max_half_open: usize,
+    /// Handshakes that others begin.
+    pub handshakes: HandshakeLimits,
     /// Pause after which an idle connection is probed; `None` = never (10 s, lean: never).
     pub keep_alive: Option<Duration>,
     /// Silence after which a connection is dead (30 s, lean: 60 s). Zero = never.
@@ -101,6 +120,11 @@ impl Settings {
             keypair,
             mesh,
             admission: Admission::Open,
+            credentials: Credentials::Key,
+            admission_key: None,
+            folder: None,
+            clock: WallClock::system(),
+            zero_rtt: !lean,
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             compression: true,
             rotate_every: ROTATE_EVERY,
@@ -111,13 +135,16 @@ impl Settings {
             profile,
             // Many nodes on one machine share its CPU: a dial that is slow there is not dead.
             handshake_timeout: Duration::from_secs(if lean { 15 } else { 3 }),
-            max_half_open: 64,
+            handshakes: HandshakeLimits::default(),
             keep_alive: (!lean).then_some(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(if lean { 60 } else { 30 }),
         }
     }
 
     fn check(&self, clear: bool) -> Result<(), BindError> {
+        if !matches!(self.credentials, Credentials::Key) && clear {
+            return Err(AdmissionError::NeedsQuic.into());
+        }
         check_exposure(self.bind, &self.admission, clear, self.insecure)
     }
 }
@@ -236,6 +263,9 @@ pub enum DialError {
     /// One end does not admit the other.
     #[error("not admitted")]
     NotAdmitted,
+    /// This node has a token, and the target may not admit others.
+    #[error("the target may not admit others: dial a node whose token is bound to its id")]
+    CannotAdmit,
     /// The target belongs to another mesh or speaks another version.
     #[error("another mesh or another version")]
     OtherMesh,
@@ -268,7 +298,7 @@ impl From<Close> for DialError {
         match why {
             Close::Duplicate | Close::Rotated => DialError::AlreadyLinked,
             Close::Full => DialError::Full,
-            Close::Denied => DialError::NotAdmitted,
+            Close::Denied | Close::Expired => DialError::NotAdmitted,
             Close::Leaving => DialError::Leaving,
             Close::Protocol => DialError::Handshake("the peer found a fault".into()),
         }
@@ -299,6 +329,9 @@ pub enum BindError {
     /// The certificates could not be made.
     #[error("cannot make the certificates: {0}")]
     Certificate(String),
+    /// What admission demands is not there.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
 }
 
 /// A bound transport: accepts and dials until [`Transport::shutdown`] or until it is dropped.
@@ -339,6 +372,9 @@ impl Transport {
         events: mpsc::Sender<Event>,
         hub: memory::MemoryHub,
     ) -> Result<Self, BindError> {
+        if !matches!(settings.credentials, Credentials::Key) {
+            return Err(AdmissionError::NeedsQuic.into());
+        }
         settings.check(false)?;
         memory::Memory::bind(settings, events, hub).map(Transport::Memory)
     }
@@ -381,6 +417,52 @@ impl Transport {
         match self {
             Transport::Quic(quic) => quic.rotate(),
             Transport::Tcp(_) | Transport::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Reads roots and certificate of this node again, where it has some, and shows the new one
+    /// from now on. Live links stay, except of those that are not admitted any more. Blocks on the
+    /// disk.
+    ///
+    /// # Errors
+    /// [`BindError`]; what was in use stays in use.
+    pub fn reload_certificates(&self) -> Result<(), BindError> {
+        match self {
+            Transport::Quic(quic) => quic.reload(),
+            Transport::Tcp(_) | Transport::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Moves to another address: links that this node dialled follow (RFC 9000, 9), the others are
+    /// dialled anew. Only QUIC can.
+    ///
+    /// # Errors
+    /// [`BindError::Socket`]; the old address stays in use.
+    pub fn rebind(&self, addr: SocketAddr) -> Result<(), BindError> {
+        match self {
+            Transport::Quic(quic) => quic.rebind(addr),
+            Transport::Tcp(_) | Transport::Memory(_) => {
+                let source = io::ErrorKind::Unsupported.into();
+                Err(BindError::Socket { addr, source })
+            }
+        }
+    }
+
+    /// What is said to whom this node meets.
+    #[must_use]
+    pub fn greeting(&self) -> Arc<Greeting> {
+        self.local().greeting.clone()
+    }
+
+    pub(crate) fn trust(&self) -> Arc<Trust> {
+        self.local().trust.clone()
+    }
+
+    fn local(&self) -> &Local {
+        match self {
+            Transport::Quic(quic) => quic.local(),
+            Transport::Tcp(tcp) => tcp.local(),
+            Transport::Memory(memory) => memory.local(),
         }
     }
 

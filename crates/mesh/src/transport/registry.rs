@@ -41,6 +41,7 @@ pub(crate) struct Claim<'a> {
     registry: &'a Registry,
     addr: SocketAddr,
     node: Option<NodeId>,
+    renews: bool,
 }
 
 impl Registry {
@@ -48,13 +49,16 @@ impl Registry {
         Registry { own, max_links, simultaneous, tables: Mutex::default() }
     }
 
-    /// Claims the right to dial `target`. For a seed the node is claimed later.
-    pub(crate) fn claim(&self, target: Target) -> Result<Claim<'_>, DialError> {
+    /// Claims the right to dial `target`. For a seed the node is claimed later. `renews`: although
+    /// there is a link, to replace it.
+    pub(crate) fn claim(&self, target: Target, renews: bool) -> Result<Claim<'_>, DialError> {
         let mut tables = self.lock();
         if tables.closing {
             return Err(DialError::Leaving);
         }
-        if tables.links.len() >= self.max_links || tables.dialled_addrs.len() >= self.max_links {
+        if (tables.links.len() >= self.max_links && !renews)
+            || tables.dialled_addrs.len() >= self.max_links
+        {
             return Err(DialError::NoRoom);
         }
         if target.node.is_none()
@@ -66,7 +70,7 @@ impl Registry {
             return Err(DialError::AlreadyDialling);
         }
         drop(tables);
-        let mut claim = Claim { registry: self, addr: target.addr, node: None };
+        let mut claim = Claim { registry: self, addr: target.addr, node: None, renews };
         if let Some(node) = target.node {
             claim.node(node)?;
         }
@@ -92,6 +96,18 @@ impl Registry {
             }
         }
         Ok(tables.links.insert(node, link.clone()))
+    }
+
+    /// Whether a link of `node` would find room.
+    pub(crate) fn has_room(&self, node: &NodeId) -> bool {
+        let tables = self.lock();
+        let known = tables.links.contains_key(node);
+        !tables.closing && (known || tables.links.len() < self.max_links)
+    }
+
+    /// Every link.
+    pub(crate) fn links(&self) -> Vec<Link> {
+        self.lock().links.values().cloned().collect()
     }
 
     /// Takes `link` out, unless another one has replaced it.
@@ -124,7 +140,7 @@ impl Claim<'_> {
             return Err(DialError::Myself);
         }
         let mut tables = self.registry.lock();
-        if tables.links.contains_key(&node) {
+        if tables.links.contains_key(&node) != self.renews {
             return Err(DialError::AlreadyLinked);
         }
         if !tables.dialled_nodes.insert(node) {
@@ -195,16 +211,16 @@ mod tests {
     async fn one_dial_a_target_and_none_to_linked_nodes() {
         let registry = Registry::new(SMALL, 8, HANDSHAKE);
         let target = Target { node: Some(LARGE), addr: ([127, 0, 0, 1], 7).into() };
-        let claim = registry.claim(target).unwrap();
+        let claim = registry.claim(target, false).unwrap();
         let seed = Target { node: None, ..target };
-        assert_eq!(registry.claim(seed).err(), Some(DialError::AlreadyDialling));
+        assert_eq!(registry.claim(seed, false).err(), Some(DialError::AlreadyDialling));
         let elsewhere = Target { addr: ([127, 0, 0, 1], 8).into(), ..target };
-        assert_eq!(registry.claim(elsewhere).err(), Some(DialError::AlreadyDialling));
+        assert_eq!(registry.claim(elsewhere, false).err(), Some(DialError::AlreadyDialling));
         drop(claim);
         assert!(registry.register(&link(LARGE, true)).is_ok());
-        assert_eq!(registry.claim(elsewhere).err(), Some(DialError::AlreadyLinked));
-        assert_eq!(registry.claim(seed).err(), Some(DialError::AlreadyLinked));
+        assert_eq!(registry.claim(elsewhere, false).err(), Some(DialError::AlreadyLinked));
+        assert_eq!(registry.claim(seed, false).err(), Some(DialError::AlreadyLinked));
         registry.close();
-        assert_eq!(registry.claim(target).err(), Some(DialError::Leaving));
+        assert_eq!(registry.claim(target, false).err(), Some(DialError::Leaving));
     }
 }

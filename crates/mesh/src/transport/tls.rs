@@ -6,28 +6,35 @@
 //! [ leaf: fresh key, now-1h .. now+48h ] ──signed by──► [ identity: NodeId, signed by itself ]
 //! ```
 //!
-//! Sessions are never resumed: a resumed one would skip the verifier, and with it every admission
-//! that changed since.
+//! Under an operator's authority the identity is signed by its root instead of itself. Sessions are
+//! resumed with nodes that were met before. A resumed session skips the verifier, so whoever holds
+//! a connection judges the chain again.
 
 mod certificate;
+mod sessions;
 mod verify;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use data_encoding::BASE32_NOPAD;
-use knhk_mesh_core::identity::NodeId;
+use knhk_mesh_core::identity::{Keypair, NodeId};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::ring;
+use rustls::pki_types::UnixTime;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig, SignatureScheme};
 
-use super::Settings;
-
-pub(crate) use certificate::IdentityCertificate;
-pub(crate) use verify::{Verifier, node_of_chain};
+use super::{BindError, Settings};
+use crate::admission::{AdmissionError, Trust};
+use crate::clock::WallClock;
+use certificate::IdentityCertificate;
+use sessions::{Accepted, Dialled};
+use verify::Verifier;
 
 /// Version of the handshake and the batches; part of the application protocol's name.
 const PROTOCOL: &str = "knhk-mesh/1/";
@@ -35,6 +42,8 @@ const PROTOCOL: &str = "knhk-mesh/1/";
 const NAME_SUFFIX: &str = ".mesh.invalid";
 /// A leaf outlives its renewal by one more period: a failed renewal is no outage.
 const LEAF_TTL_IN_ROTATIONS: u32 = 2;
+/// Sessions that are kept for each link, each way: links come and go.
+const SESSIONS_PER_LINK: usize = 2;
 /// The name of a server whose key is not known yet.
 const SEED_NAME: &str = "seed.mesh.invalid";
 
@@ -46,51 +55,119 @@ pub(crate) fn server_name(node: Option<NodeId>) -> String {
 
 /// Both sides of TLS for one node.
 pub(crate) struct Tls {
+    /// Resumes sessions, if the settings allow it.
     pub(crate) client: Arc<ClientConfig>,
+    /// Never does.
+    pub(crate) afresh: Arc<ClientConfig>,
     pub(crate) server: Arc<ServerConfig>,
-    identity: IdentityCertificate,
+    trust: Arc<Trust>,
+    keypair: Arc<Keypair>,
+    leaf_ttl: Duration,
+    identity: Mutex<IdentityCertificate>,
     resolver: Arc<HotResolver>,
+    sessions: Option<(Arc<Accepted>, Arc<Dialled>)>,
 }
 
 impl Tls {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, TlsError> {
-        let leaf_ttl = LEAF_TTL_IN_ROTATIONS * settings.rotate_every;
-        let identity = IdentityCertificate::new(settings.keypair.clone(), leaf_ttl)?;
-        let resolver = Arc::new(HotResolver(RwLock::new(identity.issue_leaf()?)));
+    pub(crate) fn new(settings: &Settings, trust: &Arc<Trust>) -> Result<Self, TlsError> {
+        let (keypair, leaf_ttl) =
+            (settings.keypair.clone(), LEAF_TTL_IN_ROTATIONS * settings.rotate_every);
+        let issued = trust.certificate()?;
+        let identity = IdentityCertificate::new(keypair.clone(), leaf_ttl, issued)?;
+        let leaf = identity.issue_leaf(trust.now())?;
+        trust.check_own(&leaf.cert)?;
+        let resolver = Arc::new(HotResolver(RwLock::new(leaf)));
+        let most = SESSIONS_PER_LINK * settings.max_links;
+        let sessions = settings
+            .zero_rtt
+            .then(|| (Arc::new(Accepted::new(most)), Arc::new(Dialled::new(most))));
         let mut provider = ring::default_provider();
         if settings.aes_256_only {
             provider.cipher_suites = vec![ring::cipher_suite::TLS13_AES_256_GCM_SHA384];
         }
         let provider = Arc::new(provider);
-        let verifier = Arc::new(Verifier::new(settings.admission.clone(), &provider));
+        let verifier = Arc::new(Verifier::new(trust.clone(), &provider));
+        let clock: Arc<dyn TimeProvider> = Arc::new(Clock(settings.clock.clone()));
         let mesh = BASE32_NOPAD.encode(&settings.mesh.0);
         let protocol = format!("{PROTOCOL}{}", mesh.to_ascii_lowercase());
         let protocols = vec![protocol.into_bytes()];
 
-        let mut client = ClientConfig::builder_with_provider(provider.clone())
+        let mut afresh = ClientConfig::builder_with_details(provider.clone(), clock.clone())
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone())
             .with_client_cert_resolver(resolver.clone());
-        client.alpn_protocols.clone_from(&protocols);
-        client.enable_sni = false;
-        client.resumption = Resumption::disabled();
+        afresh.alpn_protocols.clone_from(&protocols);
+        afresh.enable_sni = false;
+        afresh.resumption = Resumption::disabled();
+        let mut client = afresh.clone();
 
-        let mut server = ServerConfig::builder_with_provider(provider)
+        let mut server = ServerConfig::builder_with_details(provider, clock)
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(resolver.clone());
         server.alpn_protocols = protocols;
         server.send_tls13_tickets = 0;
         server.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(Tls { client: Arc::new(client), server: Arc::new(server), identity, resolver })
+        if let Some((accepted, dialled)) = &sessions {
+            client.resumption = Resumption::store(dialled.clone());
+            client.enable_early_data = true;
+            server.send_tls13_tickets = 1;
+            server.session_storage = accepted.clone();
+            // QUIC has limits of its own and knows only this value (RFC 9001, 4.6.1).
+            server.max_early_data_size = u32::MAX;
+        }
+        let (client, afresh, server) = (Arc::new(client), Arc::new(afresh), Arc::new(server));
+        let (trust, identity) = (trust.clone(), Mutex::new(identity));
+        Ok(Tls { client, afresh, server, trust, keypair, leaf_ttl, identity, resolver, sessions })
     }
 
     /// Gives the connections to come a fresh leaf key.
     pub(crate) fn rotate(&self) -> Result<(), TlsError> {
-        let fresh = self.identity.issue_leaf()?;
-        *self.resolver.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let fresh = self.identity().issue_leaf(self.trust.now())?;
+        self.show(fresh);
         Ok(())
+    }
+
+    /// Reads the identity certificate again where an authority issues it, and shows it.
+    pub(crate) fn reload(&self) -> Result<(), TlsError> {
+        let issued = self.trust.certificate()?;
+        let identity = IdentityCertificate::new(self.keypair.clone(), self.leaf_ttl, issued)?;
+        let leaf = identity.issue_leaf(self.trust.now())?;
+        self.trust.check_own(&leaf.cert)?;
+        *self.identity() = identity;
+        self.show(leaf);
+        Ok(())
+    }
+
+    fn show(&self, leaf: Arc<CertifiedKey>) {
+        *self.resolver.0.write().unwrap_or_else(PoisonError::into_inner) = leaf;
+        if let Some((_, dialled)) = &self.sessions {
+            // Others hold the old chain with the sessions; a fresh handshake shows the new one.
+            dialled.forget();
+        }
+    }
+
+    /// From now on everybody proves again who it is.
+    pub(crate) fn forget_sessions(&self) {
+        if let Some((accepted, dialled)) = &self.sessions {
+            accepted.forget();
+            dialled.forget();
+        }
+    }
+
+    fn identity(&self) -> MutexGuard<'_, IdentityCertificate> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The node's clock, for validity.
+#[derive(Debug)]
+struct Clock(WallClock);
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(self.0.now().0)))
     }
 }
 
@@ -101,6 +178,17 @@ pub(crate) enum TlsError {
     Rustls(#[from] rustls::Error),
     #[error(transparent)]
     Certificate(#[from] rcgen::Error),
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+}
+
+impl From<TlsError> for BindError {
+    fn from(error: TlsError) -> Self {
+        match error {
+            TlsError::Admission(error) => BindError::Admission(error),
+            other => BindError::Certificate(other.to_string()),
+        }
+    }
 }
 
 /// The leaf in use. It is swapped inside one resolver, so live connections notice nothing.

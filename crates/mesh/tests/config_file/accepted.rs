@@ -56,8 +56,14 @@ fn what_waits_is_named_and_what_runs_runs() {
     let told = format!("{accelerated}node:\n  advertise: 192.0.2.7:9000\n");
     assert_eq!(right(&told).check_runnable(), Ok(()));
     let key = "a".repeat(52);
-    let token = format!("mesh:\n  admission: token\n  admission_key: {key}\n");
-    assert!(matches!(right(&token).check_runnable(), Err(NotRunnable::Admission { .. })));
+    let by = |way: &str| format!("mesh:\n  admission: {way}\n  admission_key: {key}\n");
+    assert_eq!(right(&by("token")).check_runnable(), Ok(()), "a pass may be in the data folder");
+    let ca = format!("{}  ca_file: /ca.crt\n", by("ca"));
+    let nowhere = right(&ca).check_runnable().unwrap_err();
+    assert!(matches!(nowhere, NotRunnable::NoCredentials { admission: "ca", .. }), "{nowhere}");
+    let placed = format!("{ca}node:\n  data_dir: /a\n");
+    assert_eq!(right(&placed).check_runnable(), Ok(()));
+    assert_eq!(right(&placed).notes().len(), 1, "nothing waits");
 }
 
 #[test]

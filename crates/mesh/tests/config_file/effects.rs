@@ -15,10 +15,12 @@ fn started_with(effective: &Effective) -> String {
         effective.options().unwrap();
     let Options { compression, rotate_every, aes_256_only, rate_limit_per_peer, .. } =
         effective.options().unwrap();
+    let Options { credentials, zero_rtt, .. } = effective.options().unwrap();
     let binds: Vec<_> = effective.bind_candidates().collect();
     format!(
         "{config:?} {} {transport:?} {bind} {binds:?} {seeds:?} {:?} {data_dir:?} {insecure} \
-         {compression} {rotate_every:?} {aes_256_only} {rate_limit_per_peer:?} {:?}",
+         {compression} {rotate_every:?} {aes_256_only} {rate_limit_per_peer:?} {credentials:?} \
+         {zero_rtt} {:?}",
         config.genesis.mesh_id(),
         effective.seed_names(),
         effective.check_runnable(),
@@ -92,6 +94,7 @@ fn of_links() -> Vec<Pair> {
         one("network.compression", "network: {compression: zstd}", "network: {compression: none}"),
         one("network.batching", "network: {batching: true}", "network: {batching: false}"),
         one("network.batch_size", "network: {batch_size: 8}", "network: {batch_size: 9}"),
+        one("network.zero_rtt", "network: {zero_rtt: true}", "network: {zero_rtt: false}"),
         one("network.insecure", "network: {insecure: false}", "network: {insecure: true}"),
         one(
             "bootstrap.seeds",
@@ -103,6 +106,14 @@ fn of_links() -> Vec<Pair> {
 
 fn of_members() -> Vec<Pair> {
     let ids = ["a".repeat(52), format!("{}q", "b".repeat(51))];
+    let proven = |way: &str, more: &str, node: &str| {
+        let key = &ids[0];
+        format!("mesh: {{admission: {way}, admission_key: {key}{more}}}\nnode: {{{node}}}")
+    };
+    let ca = |roots: &str, own: &str| {
+        proven("ca", &format!(", ca_file: {roots}"), &format!("certificate: {own}"))
+    };
+    let token = |file: &str| proven("token", "", &format!("token_file: {file}"));
     vec![
         one(
             "security.rate_limit_per_peer",
@@ -148,6 +159,9 @@ fn of_members() -> Vec<Pair> {
             "node: {advertise: '192.0.2.1:2'}",
         ),
         one("node.data_dir", "node: {data_dir: /a}", "node: {data_dir: /b}"),
+        one("mesh.ca_file", &ca("/a", "/c"), &ca("/b", "/c")),
+        one("node.certificate", &ca("/a", "/c"), &ca("/a", "/d")),
+        one("node.token_file", &token("/a"), &token("/b")),
     ]
 }
 

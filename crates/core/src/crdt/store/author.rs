@@ -188,6 +188,19 @@ impl Store {
         }
     }
 
+    /// Drops everything of `author`, the proofs against it included: it is no author any more, and
+    /// the caller takes nothing of it from now on.
+    pub fn drop_author(&mut self, author: &NodeId, on: OnChange<'_>) {
+        let Some(author) = self.find_author(author) else { return };
+        self.drop_incarnations(author, None, on);
+        let is = |e: &super::entry::Entry| e.author == author && e.is_marker();
+        let markers = self.entries.iter().filter(|(_, e)| is(e)).map(|(ix, _)| ix as EntryIx);
+        for marker in markers.collect::<Vec<_>>() {
+            self.remove_entry(marker, on);
+        }
+        self.authors[author as usize].convictions = None;
+    }
+
     /// `header` is the newest now: applies its floor. An honest author's floor never falls; where
     /// one does, what it dropped may come back, or replicas would differ by what they heard first.
     pub(super) fn set_newest(&mut self, author: u32, header: Arc<SignedHeader>, on: OnChange<'_>) {

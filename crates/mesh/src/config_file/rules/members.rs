@@ -36,6 +36,7 @@ impl Rules<'_> {
             let help = "write `admission_key: <node id>` below `mesh:`";
             self.conflict(values.origin("mesh.admission"), message, help);
         }
+        self.credentials(admission);
         if let Some(bind) = values.text("node.bind").and_then(|text| text.parse().ok()) {
             self.exposure(bind, admission == "open");
         }
@@ -45,6 +46,32 @@ impl Rules<'_> {
             self.conflict(values.origin("node.advertise"), message, "keep the best four");
         }
         self.announced_addresses();
+    }
+
+    /// What admission by token or authority needs, and what only they need.
+    fn credentials(&mut self, admission: &str) {
+        let values = self.values;
+        if admission == "ca" && !values.is_given("mesh.ca_file") {
+            let message = "admission by ca needs the roots that are trusted";
+            let help = "write `ca_file: /etc/knhk-mesh/ca.crt` below `mesh:`; `knhk-mesh cert ca` \
+                        makes one";
+            self.conflict(values.origin("mesh.admission"), message, help);
+        }
+        let only =
+            [("mesh.ca_file", "ca"), ("node.certificate", "ca"), ("node.token_file", "token")];
+        for (path, needs) in only {
+            if values.is_given(path) && admission != needs {
+                let message = format!("`{path}` is given, and admission is {admission}");
+                let help = format!("write `admission: {needs}` below `mesh:`, or delete the line");
+                self.conflict(values.origin(path), message, help);
+            }
+        }
+        let clear = values.text("network.transport") == Some("TCP");
+        if clear && matches!(admission, "token" | "ca") {
+            let message = format!("admission by {admission} needs TLS, and TCP has none");
+            let help = "write `transport: QUIC` below `network:`";
+            self.conflict(values.origin("mesh.admission"), message, help);
+        }
     }
 
     fn exposure(&mut self, bind: SocketAddr, open: bool) {

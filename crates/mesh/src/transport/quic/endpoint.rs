@@ -27,34 +27,51 @@ const MAX_INCOMING: usize = 1_024;
 const INCOMING_BYTES: u64 = 64 << 10;
 const INCOMING_BYTES_TOTAL: u64 = 16 << 20;
 
-pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<(Endpoint, ClientConfig), BindError> {
+/// A bound endpoint, and two ways to dial from it.
+pub(super) struct Opened {
+    pub(super) endpoint: Endpoint,
+    /// Under the session of an earlier connection, where there is one.
+    pub(super) client: ClientConfig,
+    /// With a whole handshake in any case.
+    pub(super) afresh: ClientConfig,
+}
+
+pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<Opened, BindError> {
     let initial = first_packets()?;
     let transport = Arc::new(transport_config(settings));
+    let mut accepting = transport_config(settings);
+    // The hello only, until the handshake has ended: the dialler remembers this limit, and may
+    // send no more than that as early data.
+    accepting.max_concurrent_uni_streams(VarInt::from_u32(1));
 
     let crypto = QuicServerConfig::with_initial(tls.server.clone(), initial).map_err(no_suite)?;
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
     let mut tokens = ValidationTokenConfig::default();
-    // Tokens let a peer skip the address check; nobody asks for that check, and the stores of
-    // tokens are larger than all the rest of an endpoint.
+    // Tokens let a peer skip the address check; that is asked for under pressure only, and the
+    // stores of tokens are larger than all the rest of an endpoint.
     tokens.sent(0).log(Arc::new(NoneTokenLog));
     server
-        .transport_config(transport.clone())
+        .transport_config(Arc::new(accepting))
         .validation_token_config(tokens)
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BYTES)
         .incoming_buffer_size_total(INCOMING_BYTES_TOTAL)
         .migration(settings.profile == Profile::Normal);
 
-    let crypto = QuicClientConfig::with_initial(tls.client.clone(), initial).map_err(no_suite)?;
-    let mut client = ClientConfig::new(Arc::new(crypto));
-    client.transport_config(transport).token_store(Arc::new(NoneTokenStore));
+    let client = |tls: &Arc<rustls::ClientConfig>| {
+        let crypto = QuicClientConfig::with_initial(tls.clone(), initial).map_err(no_suite)?;
+        let mut client = ClientConfig::new(Arc::new(crypto));
+        client.transport_config(transport.clone()).token_store(Arc::new(NoneTokenStore));
+        Ok::<_, BindError>(client)
+    };
+    let (client, afresh) = (client(&tls.client)?, client(&tls.afresh)?);
 
     let failed = |source| BindError::Socket { addr: settings.bind, source };
     let socket = socket(settings.bind, settings.profile).map_err(failed)?;
     let config = endpoint_config(&settings.keypair);
     let endpoint =
         Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime)).map_err(failed)?;
-    Ok((endpoint, client))
+    Ok(Opened { endpoint, client, afresh })
 }
 
 /// A process that starts again after a crash on the same address knows nothing of the connections
@@ -80,7 +97,7 @@ fn no_suite(error: NoInitialCipherSuite) -> BindError {
     BindError::Certificate(error.to_string())
 }
 
-fn socket(addr: SocketAddr, profile: Profile) -> std::io::Result<std::net::UdpSocket> {
+pub(super) fn socket(addr: SocketAddr, profile: Profile) -> std::io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if profile == Profile::Normal {
         // The system may allow less; it then takes as much as it allows.

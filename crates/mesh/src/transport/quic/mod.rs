@@ -9,16 +9,19 @@
 
 mod endpoint;
 mod handshake;
+mod hello;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use knhk_mesh_core::admission::NotAdmitted;
 use knhk_mesh_core::messages::Close;
+use knhk_mesh_core::time::WallMs;
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -26,8 +29,10 @@ use tokio::task::JoinHandle;
 
 use super::counters::Counters;
 use super::local::Local;
-use super::tls::{Tls, TlsError};
-use super::{BindError, Event, Settings, Target};
+use super::tls::Tls;
+use super::{BindError, Event, Link, Settings, Target};
+use crate::admission::Trust;
+use endpoint::Opened;
 
 /// Bytes that the socket of a node asks the system to hold back each way: the usual default of
 /// 208 KiB loses bursts.
@@ -39,9 +44,9 @@ const LAST_PACKETS: Duration = Duration::from_millis(200);
 /// The QUIC transport.
 pub struct Quic {
     shared: Arc<Shared>,
-    local_addr: SocketAddr,
+    local_addr: Mutex<SocketAddr>,
     runtime: Handle,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 /// What the tasks of one transport share.
@@ -49,27 +54,34 @@ struct Shared {
     local: Arc<Local>,
     endpoint: Endpoint,
     client: quinn::ClientConfig,
+    afresh: quinn::ClientConfig,
     tls: Tls,
 }
 
 impl Quic {
     pub(super) fn bind(settings: Settings, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
-        let tls = Tls::new(&settings).map_err(|error| no_certificate(&error))?;
+        let trust = Trust::open(&settings)?;
+        let tls = Tls::new(&settings, &trust)?;
         let failed = |source| BindError::Socket { addr: settings.bind, source };
-        let (endpoint, client) = endpoint::open(&settings, &tls)?;
-        let local_addr = endpoint.local_addr().map_err(failed)?;
-        let local = Arc::new(Local::new(settings, events));
-        let shared = Arc::new(Shared { local, endpoint, client, tls });
+        let Opened { endpoint, client, afresh } = endpoint::open(&settings, &tls)?;
+        let local_addr = Mutex::new(endpoint.local_addr().map_err(failed)?);
+        let local = Arc::new(Local::new(settings, trust, events));
+        let shared = Arc::new(Shared { local, endpoint, client, afresh, tls });
         let runtime = Handle::current();
         let tasks = [
             runtime.spawn(handshake::accept_loop(shared.clone())),
             runtime.spawn(rotate_for_ever(shared.clone())),
+            runtime.spawn(watch_admission(shared.clone())),
         ];
         Ok(Quic { shared, local_addr, runtime, tasks })
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        *self.local_addr.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn local(&self) -> &Local {
+        &self.shared.local
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -77,11 +89,32 @@ impl Quic {
     }
 
     pub(super) fn dial(&self, target: Target) {
-        self.runtime.spawn(handshake::dial(self.shared.clone(), target));
+        self.runtime.spawn(handshake::dial(self.shared.clone(), target, false));
     }
 
     pub(super) fn rotate(&self) -> Result<(), BindError> {
-        self.shared.tls.rotate().map_err(|error| no_certificate(&error))
+        Ok(self.shared.tls.rotate()?)
+    }
+
+    pub(super) fn reload(&self) -> Result<(), BindError> {
+        // The own certificate is judged by the new roots, and shown once others are, too.
+        self.shared.local.trust.reload_roots()?;
+        Ok(self.shared.tls.reload()?)
+    }
+
+    pub(super) fn rebind(&self, addr: SocketAddr) -> Result<(), BindError> {
+        let failed = |source| BindError::Socket { addr, source };
+        let local = &self.shared.local;
+        let socket = endpoint::socket(addr, local.settings.profile).map_err(failed)?;
+        let bound = socket.local_addr().map_err(failed)?;
+        self.shared.endpoint.rebind(socket).map_err(failed)?;
+        *self.local_addr.lock().unwrap_or_else(PoisonError::into_inner) = bound;
+        // Only the end that dialled may move (RFC 9000, 9): what others dialled is dialled back.
+        for link in local.registry.links().into_iter().filter(|link| !link.dialled()) {
+            let target = Target { node: Some(link.node()), addr: link.addr() };
+            self.runtime.spawn(handshake::dial(self.shared.clone(), target, true));
+        }
+        Ok(())
     }
 
     pub(super) async fn shutdown(&self, grace: Duration) {
@@ -116,14 +149,29 @@ impl Wire {
     pub(super) fn rtt(&self) -> Duration {
         self.0.rtt()
     }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.0.remote_address()
+    }
+
+    pub(super) fn judge(&self, trust: &Trust) -> Result<WallMs, NotAdmitted> {
+        let chain = handshake::chain(&self.0).ok_or(NotAdmitted::Signature)?;
+        trust.admits_chain(&chain).map(|proven| proven.until)
+    }
 }
 
 fn code(why: Close) -> VarInt {
     VarInt::from_u32(why.code())
 }
 
-fn no_certificate(error: &TlsError) -> BindError {
-    BindError::Certificate(error.to_string())
+/// Ends what is not admitted any more, and the sessions with it.
+async fn watch_admission(shared: Arc<Shared>) {
+    let runtime = Handle::current();
+    let renew = |link: &Link| {
+        let target = Target { node: Some(link.node()), addr: link.addr() };
+        runtime.spawn(handshake::dial(shared.clone(), target, true));
+    };
+    shared.local.clone().watch_admission(|| shared.tls.forget_sessions(), renew).await;
 }
 
 async fn rotate_for_ever(shared: Arc<Shared>) {

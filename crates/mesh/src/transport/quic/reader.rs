@@ -17,14 +17,9 @@ use super::{Shared, endpoint};
 const FIRST_BYTES: usize = 1_024;
 
 /// Reads until the connection ends or the peer breaks the protocol.
-pub(super) async fn read_batches(
-    shared: &Shared,
-    link: &Link,
-    connection: &Connection,
-    first: RecvStream,
-) {
+pub(super) async fn read_batches(shared: &Shared, link: &Link, connection: &Connection) {
     let most = endpoint::uni_streams(shared.local.settings.profile) as usize;
-    let mut streams = vec![Partial::new(first)];
+    let mut streams: Vec<Partial> = Vec::new();
     let mut accepts = true;
     let mut datagrams = true;
     while accepts || datagrams || !streams.is_empty() {
@@ -32,8 +27,12 @@ pub(super) async fn read_batches(
             // Digests are rare and must not starve; streams that are open come before new ones.
             biased;
             datagram = connection.read_datagram(), if datagrams => match datagram {
+                // The digest lane only: a datagram may be early data, which somebody could replay.
                 // A copy, because the packet's buffer is much larger and would be kept alive.
-                Ok(bytes) => Ok(Some(Bytes::copy_from_slice(&bytes))),
+                Ok(bytes) => match bytes.get(1) {
+                    Some(lane) if *lane != Lane::Digest as u8 => Err(BatchError::Unknown),
+                    _ => Ok(Some(Bytes::copy_from_slice(&bytes))),
+                },
                 Err(_) => {
                     datagrams = false;
                     continue;

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::super::batch;
 use super::super::outbox::Taken;
 use super::super::{Down, Link};
+use super::hello::Hello;
 
 /// A peer that gives neither stream credit nor window for so long is given up.
 const STALL: Duration = Duration::from_secs(10);
@@ -27,9 +28,9 @@ pub(super) enum WriteError {
     Stalled,
 }
 
-/// Opens the conversation with an empty batch.
-pub(super) async fn greet(connection: &Connection) -> Result<(), WriteError> {
-    write_stream(connection, Lane::Control, batch::encode(Lane::Control, &[], false)).await?;
+/// Opens the conversation.
+pub(super) async fn write_hello(connection: &Connection, hello: &Hello) -> Result<(), WriteError> {
+    write_stream(connection, Lane::Control, hello.encode()).await?;
     Ok(())
 }
 

@@ -93,7 +93,7 @@ pub(super) async fn dial(
         return Err(unproven());
     } else if demanded.is_some_and(|demanded| demanded != node) {
         Some(DialError::WrongKey)
-    } else if !local.settings.admission.admits(&node) {
+    } else if local.trust.admits(&node).is_err() {
         Some(DialError::NotAdmitted)
     } else {
         claim.node(node).err()
@@ -122,7 +122,7 @@ pub(super) async fn accept(local: &Local, stream: &mut TcpStream) -> Result<Node
         Some(DialError::OtherMesh)
     } else if node == local.own {
         Some(DialError::Myself)
-    } else if !local.settings.admission.admits(&node) {
+    } else if local.trust.admits(&node).is_err() {
         Some(DialError::NotAdmitted)
     } else {
         None

@@ -22,13 +22,15 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::batch::{self, BatchError, HEADER_BYTES, Header};
 use super::counters::Counters;
+use super::gate::HalfOpen;
 use super::link::{Link, Wire as LinkWire};
-use super::local::{HalfOpen, Local};
+use super::local::Local;
 use super::{BindError, DialError, Down, Event, Settings, Target};
+use crate::admission::Trust;
 
 /// A peer that takes nothing for so long is given up.
 const STALL: Duration = Duration::from_secs(10);
@@ -47,7 +49,7 @@ pub struct Tcp {
     local: Arc<Local>,
     local_addr: SocketAddr,
     runtime: Handle,
-    accepting: JoinHandle<()>,
+    accepting: [JoinHandle<()>; 2],
 }
 
 impl Tcp {
@@ -56,14 +58,22 @@ impl Tcp {
         let listener = listen(addr).map_err(|source| BindError::Socket { addr, source })?;
         let local_addr =
             listener.local_addr().map_err(|source| BindError::Socket { addr, source })?;
-        let local = Arc::new(Local::new(settings, events));
+        let trust = Trust::open(&settings)?;
+        let local = Arc::new(Local::new(settings, trust, events));
         let runtime = Handle::current();
-        let accepting = runtime.spawn(accept_loop(local.clone(), listener));
+        let accepting = [
+            runtime.spawn(accept_loop(local.clone(), listener)),
+            runtime.spawn(local.clone().watch_admission(|| {}, |_| {})),
+        ];
         Ok(Tcp { local, local_addr, runtime, accepting })
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    pub(super) fn local(&self) -> &Local {
+        &self.local
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -75,14 +85,14 @@ impl Tcp {
     }
 
     pub(super) async fn shutdown(&self, grace: Duration) {
-        self.accepting.abort();
+        self.accepting.iter().for_each(JoinHandle::abort);
         self.local.shutdown(grace).await;
     }
 }
 
 impl Drop for Tcp {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.accepting.iter().for_each(JoinHandle::abort);
         self.local.close_links();
     }
 }
@@ -117,7 +127,7 @@ async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
             continue;
         };
         // Dropping the stream is the refusal.
-        if let Some(place) = HalfOpen::enter(&local) {
+        if let Ok(place) = local.enter(addr.ip(), true, Instant::now()) {
             tokio::spawn(accept(local.clone(), place, stream, addr));
         }
     }
@@ -149,7 +159,7 @@ async fn accept(local: Arc<Local>, place: HalfOpen, mut stream: TcpStream, addr:
 }
 
 async fn dial(local: Arc<Local>, target: Target) {
-    let mut claim = match local.registry.claim(target) {
+    let mut claim = match local.registry.claim(target, false) {
         Ok(claim) => claim,
         Err(why) => return local.dial_failed(target, why).await,
     };

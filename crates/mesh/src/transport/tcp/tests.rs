@@ -58,9 +58,10 @@ async fn a_bad_batch_behind_a_good_hello_closes_the_link() {
         (inside, BatchError::Truncated, Refusal::Truncated),
     ] {
         let (server, mut events) = bound();
-        let local = Arc::new(Local::new(settings(2), channel(1).0));
+        let local =
+            Arc::new(Local::new(settings(2), Trust::open(&settings(2)).unwrap(), channel(1).0));
         let target = Target { node: None, addr: server.local_addr() };
-        let mut claim = local.registry.claim(target).unwrap();
+        let mut claim = local.registry.claim(target, false).unwrap();
         let mut stream = TcpStream::connect(target.addr).await.unwrap();
         hello::dial(&local, None, &mut claim, &mut stream).await.unwrap();
         stream.write_all(&said).await.unwrap();

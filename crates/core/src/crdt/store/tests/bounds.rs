@@ -219,3 +219,25 @@ fn an_old_frame_whose_later_record_overwrites_its_last_live_one_stays_until_it_i
     }
     assert_eq!(state(&store)[&(who.node_id(), Slot(20))].1, Seq(1));
 }
+
+#[test]
+fn nothing_is_left_of_an_author_that_is_dropped_whatever_was_known_of_it() {
+    let (gone, stays) = (keys(0), keys(1));
+    let kept = filled(&mut chain(1), &stays, 0..30);
+    let forks = [1, 2].map(|n| frame(&mut chain(1), &gone, &[lww(16, 1, n)]));
+    let later = filled(&mut chain(5), &gone, 0..20);
+    let mut clean = store();
+    merge(&mut clean, &kept);
+    let histories: [&[&Verified]; 4] =
+        [&[], &[&later], &[&forks[0], &forks[1]], &[&forks[0], &forks[1], &later]];
+    for history in histories {
+        let mut store = store();
+        merge(&mut store, &kept);
+        merge_all(&mut store, history.iter().copied());
+        let mut told = 0;
+        store.drop_author(&gone.node_id(), &mut |_, _| told += 1);
+        assert_eq!(told > 0, history.iter().any(|v| v.leaves().len() > 1), "watchers hear of it");
+        assert_eq!(store.root(), clean.root());
+        assert_eq!(store.len(), clean.len());
+    }
+}

@@ -3,18 +3,25 @@
 
 use std::time::Duration;
 
-use knhk_mesh_core::identity::{Keypair, MeshId};
+use knhk_mesh_core::identity::{Keypair, MeshId, NodeId, Signer};
 use knhk_mesh_core::messages::Lane;
 use quinn::SendStream;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
 
+use crate::test_folder::Folder;
+
 use super::super::batch::{self, BatchError, MAX_BODY_BYTES};
 use super::super::counters::Refusal;
 use super::super::link::Wire as LinkWire;
 use super::super::tls::server_name;
-use super::super::{DialError, Down, Link, Profile};
+use super::super::{DialError, Down, HandshakeLimits, Link, Profile};
 use super::*;
+
+mod admission;
+mod early;
+mod moving;
+mod wire;
 
 const MESH: MeshId = MeshId([5; 32]);
 
@@ -23,8 +30,40 @@ fn settings(secret: u8) -> Settings {
 }
 
 fn bound(secret: u8) -> (Quic, Receiver<Event>) {
+    bound_with(settings(secret))
+}
+
+fn bound_with(settings: Settings) -> (Quic, Receiver<Event>) {
     let (events, received) = channel(64);
-    (Quic::bind(settings(secret), events).unwrap(), received)
+    (Quic::bind(settings, events).unwrap(), received)
+}
+
+fn target(quic: &Quic) -> Target {
+    Target { node: Some(quic.shared.local.own), addr: quic.local_addr() }
+}
+
+async fn refused(events: &mut Receiver<Event>) -> DialError {
+    match next(events).await {
+        Event::DialFailed { why, .. } => why,
+        other => panic!("no refusal but {other:?}"),
+    }
+}
+
+async fn down(events: &mut Receiver<Event>) -> Down {
+    loop {
+        match next(events).await {
+            Event::Down { why, .. } => return why,
+            Event::Batch { .. } => {}
+            other => panic!("no end but {other:?}"),
+        }
+    }
+}
+
+/// The folder of one test, gone with it.
+fn folder(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    std::fs::create_dir_all(&folder.0).unwrap();
+    folder
 }
 
 async fn next(events: &mut Receiver<Event>) -> Event {
@@ -41,10 +80,11 @@ async fn up(events: &mut Receiver<Event>) -> Link {
 /// A client with a valid certificate that then writes whatever it likes.
 async fn raw_client(server: &Quic) -> (Endpoint, Connection) {
     let settings = settings(66);
-    let tls = Tls::new(&settings).unwrap();
-    let (endpoint, config) = endpoint::open(&settings, &tls).unwrap();
+    let trust = Trust::open(&settings).unwrap();
+    let tls = Tls::new(&settings, &trust).unwrap();
+    let Opened { endpoint, client, .. } = endpoint::open(&settings, &tls).unwrap();
     let name = server_name(None);
-    let connecting = endpoint.connect_with(config, server.local_addr(), &name).unwrap();
+    let connecting = endpoint.connect_with(client, server.local_addr(), &name).unwrap();
     (endpoint, connecting.await.unwrap())
 }
 
@@ -121,13 +161,24 @@ async fn garbage_closes_the_link_and_is_counted() {
 async fn a_garbage_datagram_closes_the_link_and_is_counted() {
     let (server, mut events) = bound(1);
     let (_endpoint, connection) = raw_client(&server).await;
-    stream_of(&connection, &whole()).await;
+    stream_of(&connection, &batch::encode(Lane::Control, &[], false)).await;
     up(&mut events).await;
-    assert!(matches!(next(&mut events).await, Event::Batch { lane: Lane::Delta, .. }));
     connection.send_datagram(vec![9; 50].into()).unwrap();
     let Event::Down { why, .. } = next(&mut events).await else { panic!("the link survived") };
     assert_eq!(why, Down::Protocol(BatchError::Unknown));
     assert_eq!(server.counters().refused(Refusal::Malformed), 1);
+}
+
+#[tokio::test]
+async fn a_datagram_of_another_lane_than_the_digests_closes_the_link() {
+    // A datagram may be early data, which somebody could replay.
+    let (server, mut events) = bound(1);
+    let (_endpoint, connection) = raw_client(&server).await;
+    stream_of(&connection, &batch::encode(Lane::Control, &[], false)).await;
+    up(&mut events).await;
+    connection.send_datagram(whole().into()).unwrap();
+    let Event::Down { why, .. } = next(&mut events).await else { panic!("the link survived") };
+    assert_eq!(why, Down::Protocol(BatchError::Unknown));
 }
 
 #[tokio::test]
@@ -150,8 +201,9 @@ async fn a_reset_stream_is_forgotten_and_an_open_one_delays_no_other() {
 #[tokio::test]
 async fn who_says_no_hello_gets_no_link_and_its_place_is_free_again() {
     let (events, mut received) = channel(64);
-    let settings =
-        Settings { max_half_open: 1, handshake_timeout: Duration::from_millis(300), ..settings(1) };
+    let handshakes = HandshakeLimits { under_way: 1, ..HandshakeLimits::default() };
+    let handshake_timeout = Duration::from_millis(300);
+    let settings = Settings { handshakes, handshake_timeout, ..settings(1) };
     let server = Quic::bind(settings, events).unwrap();
     let (_endpoint, silent) = raw_client(&server).await;
     let (other, mut others) = bound(2);

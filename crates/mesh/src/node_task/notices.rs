@@ -1,0 +1,82 @@
+//! What a node hears and tells about admission: used tokens and denied nodes go to every link as
+//! soon as they are known, and a fresh link compares what both ends know.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use knhk_mesh_core::identity::PeerIx;
+use knhk_mesh_core::messages::{Input, Lane};
+use tokio::time::Instant;
+
+use super::NodeTask;
+use crate::admission::Notice;
+use crate::transport::LinkId;
+
+/// A link is told everything at most so often, however often it asks.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+/// With whom was compared what both ends know.
+#[derive(Default)]
+pub(crate) struct Compared {
+    /// Links that were told everything, and when last.
+    told: HashMap<LinkId, Instant>,
+    /// Which link was asked last.
+    last: usize,
+}
+
+impl Compared {
+    pub(super) fn ended(&mut self, link: LinkId) {
+        self.told.remove(&link);
+    }
+}
+
+impl NodeTask {
+    /// A peer said something about admission.
+    pub(super) fn notices(&mut self, link: LinkId, via: PeerIx, message: &Bytes) {
+        match self.trust.heard(message) {
+            Ok(answer) if answer.is_empty() => {}
+            Ok(answer) => {
+                let now = Instant::now();
+                if self.compared.told.get(&link).is_some_and(|last| now < *last + TELL_AGAIN) {
+                    return;
+                }
+                self.compared.told.insert(link, now);
+                for message in answer {
+                    // A full lane: the next link compares again.
+                    let _ = self.effects.links.send(via, Lane::Bulk, message);
+                }
+            }
+            Err(why) => self.input(Input::Refused(via, why)),
+        }
+    }
+
+    /// Compares with one link after the other what both ends know: what a full lane or a broken
+    /// link has lost comes by this.
+    pub(super) fn compare_notices(&mut self) {
+        let linked: Vec<PeerIx> = self.node.linked().collect();
+        if linked.is_empty() || !self.trust.knows_something() {
+            return;
+        }
+        let next = (self.compared.last + 1) % linked.len();
+        self.compared.last = next;
+        if let Some(summary) = self.trust.summary() {
+            let _ = self.effects.links.send(linked[next], Lane::Bulk, summary);
+        }
+    }
+
+    /// Does and passes on what is new.
+    pub(super) fn spread_news(&mut self) {
+        let (news, messages) = self.trust.take_news();
+        for peer in self.node.linked().collect::<Vec<_>>() {
+            for message in &messages {
+                let _ = self.effects.links.send(peer, Lane::Bulk, message.clone());
+            }
+        }
+        for notice in news {
+            if let Notice::Denied(denial) = notice {
+                self.input(Input::Denied(denial.node));
+            }
+        }
+    }
+}
