@@ -33,6 +33,20 @@ pub enum Event {
         /// Messages of repair sent by this side.
         sent: u32,
     },
+    /// The node is cut off from its quorum.
+    Partitioned {
+        /// Members or witnesses that answer, itself included.
+        reachable: u32,
+        /// How many have to.
+        required: u32,
+    },
+    /// The quorum answers again, and the node catches up.
+    Recovering,
+    /// The node has caught up.
+    Healed {
+        /// Milliseconds since the quorum answered again.
+        recovery_ms: u32,
+    },
     /// A message was refused.
     Refused(Refused),
 }

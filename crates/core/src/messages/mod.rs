@@ -39,6 +39,8 @@ pub enum Message {
     Recover,
     /// "That was all of yours that I hold": how many messages came before.
     Recovered(u32),
+    /// "I am here", and whether the sender heard the receiver lately.
+    Alive(bool),
 }
 
 /// Most frame references in one message.
@@ -51,6 +53,7 @@ const PRUNE: u8 = 19;
 const RANGES: u8 = 20;
 const RECOVER: u8 = 21;
 const RECOVERED: u8 = 22;
+const ALIVE: u8 = 23;
 
 impl Message {
     /// The message as bytes; signed ones are their own encoding and are not copied.
@@ -66,6 +69,7 @@ impl Message {
             Message::Ranges(ranges) => ranges.write(w.u8(RANGES)),
             Message::Recover => drop(w.u8(RECOVER)),
             Message::Recovered(sent) => drop(w.u8(RECOVERED).u32(*sent)),
+            Message::Alive(heard) => drop(w.u8(ALIVE).u8(u8::from(*heard))),
         }
         Bytes::from(w.into_vec())
     }
@@ -85,6 +89,10 @@ impl Message {
             RANGES => Message::Ranges(Ranges::read(&mut r)?),
             RECOVER => Message::Recover,
             RECOVERED => Message::Recovered(r.u32()?),
+            ALIVE => match r.u8()? {
+                heard @ 0..=1 => Message::Alive(heard == 1),
+                _ => return Err(Refused::Malformed),
+            },
             _ => return Err(Refused::Malformed),
         };
         r.end()?;
@@ -97,7 +105,7 @@ impl Message {
 pub enum Lane {
     /// Small and rare: prune, graft, recovery. A full lane is an error of the link.
     Control,
-    /// The newest digest only; may be lost.
+    /// The newest of each kind only, digest or heartbeat; may be lost.
     Digest,
     /// Hot frames and what announces them; overflow is repaired by the rounds.
     Delta,
@@ -125,17 +133,20 @@ pub enum Close {
     Rotated,
     /// The peer broke the protocol.
     Protocol,
+    /// Nothing came over it for long: if the peer is there, a new link says so.
+    Silent,
 }
 
 impl Close {
     /// Every reason; its position is its close code.
-    pub const ALL: [Close; 6] = [
+    pub const ALL: [Close; 7] = [
         Close::Leaving,
         Close::Duplicate,
         Close::Full,
         Close::Denied,
         Close::Rotated,
         Close::Protocol,
+        Close::Silent,
     ];
 
     /// The close code on the wire.

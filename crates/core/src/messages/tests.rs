@@ -70,6 +70,7 @@ fn any_message() -> impl Strategy<Value = Message> {
         Just(Message::Prune),
         Just(Message::Recover),
         any::<u32>().prop_map(Message::Recovered),
+        any::<bool>().prop_map(Message::Alive),
     ]
 }
 

@@ -27,7 +27,12 @@ impl Node {
             sink.disconnect(peer, Close::Full);
             return;
         }
-        self.gossip.links.add(Link::new(peer, chosen));
+        let mut link = Link::new(peer, chosen);
+        let usual = self.settings.wanted_links();
+        link.set_eager(self.membership.tree_has_room(self.gossip.links.eager(), usual));
+        self.gossip.links.add(link);
+        let (membership, mut scene) = self.membership_scene(now, sink);
+        membership.link_up(&mut scene, peer);
         if chosen {
             let (gossip, mut scene) = self.gossip_scene(now, sink);
             gossip.greet(&mut scene, peer);
@@ -46,7 +51,7 @@ impl Node {
     /// fills all places of a node must not cut it off.
     fn has_room(&mut self, chosen: bool, sink: &mut impl Sink) -> bool {
         let links = &self.gossip.links;
-        if links.len() < self.settings.max_links {
+        if links.len() < self.settings.most_links() {
             return true;
         }
         let accepted: Vec<PeerIx> =
@@ -67,6 +72,7 @@ impl Node {
 
     fn forget_link(&mut self, peer: PeerIx) {
         self.gossip.links.remove(peer);
+        self.membership.link_down(peer);
         self.gossip.forget_session(peer);
         if let Some(recovery) = &mut self.recovery {
             recovery.forget(peer);

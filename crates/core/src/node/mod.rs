@@ -19,6 +19,7 @@ mod recovery;
 mod views;
 mod writer;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,12 +28,13 @@ use crate::config::Settings;
 use crate::crdt::Store;
 use crate::digest::Root;
 use crate::error::Refused;
-use crate::frame::{Class, Job, Sealed, verify};
+use crate::frame::{Class, Job, Sealed, Slot, verify};
 use crate::gossip::Gossip;
 use crate::identity::{Incarnation, NodeId, PeerIx, Signer};
 use crate::links::Links;
-use crate::membership::{self, Membership};
-use crate::messages::{Input, Message, Sink};
+use crate::membership::{self, Member, Membership};
+use crate::messages::{Close, Input, Message, Sink};
+use crate::partition::PartitionStatus;
 use crate::peer_registry::{Directory, PeerRegistry};
 use crate::rng::Rng;
 use crate::security;
@@ -139,7 +141,7 @@ impl Node {
         Node {
             store: Store::new(Arc::clone(&settings), Class::Cell, rng.next_u64()),
             gossip: Gossip::new(&settings, &mut rng, now),
-            membership: Membership::default(),
+            membership: Membership::new(&settings, &mut rng, now.mono),
             writer: None,
             recovery: None,
             held: None,
@@ -174,6 +176,9 @@ impl Node {
 
     /// Something happened. Never fails and never blocks.
     pub fn handle(&mut self, now: Now, input: Input<'_>, sink: &mut impl Sink) {
+        if let Some(via) = input.came_over() {
+            self.membership.heard(via, now.mono);
+        }
         match input {
             Input::Verified(via, lane, message) => {
                 self.on_verified(now, via, lane, message, sink);
@@ -220,6 +225,7 @@ impl Node {
             }
             Message::Recover => self.on_recover(now, via, sink),
             Message::Recovered(sent) => self.on_recovered(now, via, *sent, sink),
+            Message::Alive(heard) => self.membership.told(via, *heard),
             Message::Signed(_) => self.on_refused(via, Refused::Malformed, sink),
         }
     }
@@ -242,7 +248,9 @@ impl Node {
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         gossip.on_timeout(&mut scene);
         let (membership, mut scene) = self.membership_scene(now, sink);
-        membership.on_timeout(&mut scene);
+        for dead in membership.on_timeout(&mut scene) {
+            self.end_link(dead, Close::Silent, sink);
+        }
     }
 
     /// What the gossip room needs, borrowed apart from it.
@@ -263,9 +271,25 @@ impl Node {
         let Node { settings, registry, gossip, rng, membership, phase, .. } = self;
         let gone = matches!(phase, Phase::Left | Phase::Convicted);
         let members = if gone { 0 } else { registry.members().saturating_sub(1) };
-        let wanted = settings.wanted_links().min(members);
+        let wanted = membership.wanted_links(settings).min(members);
+        let converged = membership.partition() == PartitionStatus::Recovering
+            && gossip.converged_at(now.mono, settings);
         let (now, links) = (now.mono, &mut gossip.links);
-        (membership, membership::Scene { now, wanted, registry, links, rng, sink })
+        let scene =
+            membership::Scene { now, settings, wanted, converged, registry, links, rng, sink };
+        (membership, scene)
+    }
+
+    /// Where others say, or said before they were lost, that `node` is reached.
+    #[must_use]
+    pub fn addresses_of(&self, node: &NodeId) -> Vec<SocketAddr> {
+        let listed = self.registry.by_id(node).and_then(|ix| self.registry.get(ix));
+        if let Some(view) = listed {
+            return view.addresses.to_vec();
+        }
+        let record = self.store.record(node, Slot::MEMBER);
+        let member = record.and_then(|record| Member::decode(record.record.payload).ok());
+        member.map(|member| member.addresses).unwrap_or_default()
     }
 
     /// The node's id.
@@ -300,6 +324,12 @@ impl Node {
     /// The peers, for the operations of the specification that change them.
     pub const fn registry_mut(&mut self) -> &mut PeerRegistry {
         &mut self.registry
+    }
+
+    /// Whether this node is cut off from its quorum.
+    #[must_use]
+    pub fn partition(&self) -> PartitionStatus {
+        self.membership.partition()
     }
 
     /// The links that stand.

@@ -18,9 +18,11 @@ use crate::frame::header::MAX_BODY;
 use crate::frame::{Chain, Class, Hash, Kind, Record, RecordHead, Slot, Verified, merkle};
 use crate::frame::{seal, write_proof};
 use crate::identity::{AgentNo, Incarnation, Limits, Seq};
+use crate::config::Mode;
 use crate::membership::Member;
 use crate::messages::sink::{OwnRecord, PersistId, WriteId};
 use crate::messages::{Persist, Receipt, Sink};
+use crate::partition::{Detector, PartitionStatus};
 use crate::time::{Hlc, Time, WallMs};
 
 /// Writes that wait at most, for recovery or for the disk.
@@ -29,6 +31,10 @@ pub(super) const MAX_WAITING: usize = 1_024;
 const COALESCE: Duration = Duration::from_millis(2);
 /// A slot whose record is deleted or expired is used again after this long.
 const REUSE_AFTER_MS: u64 = 3_600_000;
+/// When a write that a partition refused is worth another try: nodes that are cut off look for a way
+/// out twice a second, and recovery takes a second at least.
+const RETRY_PARTITIONED_MS: u32 = 2_000;
+const RETRY_RECOVERING_MS: u32 = 500;
 
 pub(super) struct Writer {
     pub(super) chain: Chain,
@@ -231,6 +237,22 @@ impl Node {
         }
     }
 
+    /// Whether the mode allows writes of the application now.
+    fn may_write(&self) -> Result<(), WriteError> {
+        let recovering = match self.membership.partition() {
+            PartitionStatus::Healthy => return Ok(()),
+            PartitionStatus::Recovering => true,
+            PartitionStatus::Partitioned { .. } => false,
+        };
+        let counted = self.membership.detector().map(Detector::counted);
+        let Some((reachable, required)) = counted.filter(|_| self.settings.mode == Mode::ReadOnly)
+        else {
+            return Ok(());
+        };
+        let retry_after_ms = if recovering { RETRY_RECOVERING_MS } else { RETRY_PARTITIONED_MS };
+        Err(WriteError::Partitioned { recovering, reachable, required, retry_after_ms })
+    }
+
     fn write(
         &mut self,
         now: Now,
@@ -239,6 +261,7 @@ impl Node {
         op: &Op,
         sink: &mut impl Sink,
     ) -> Result<(), WriteError> {
+        self.may_write()?;
         let me = self.id();
         let Node { writer: Some(writer), store, settings, .. } = self else { return Ok(()) };
         let limits = &settings.genesis.limits;
