@@ -17,6 +17,8 @@ pub(crate) struct Failure {
     text: Option<Box<str>>,
     /// For programs, besides message and help.
     diagnostics: Vec<serde_json::Value>,
+    /// Further fields of the error, for programs.
+    details: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Failure {
@@ -32,6 +34,7 @@ impl Failure {
             help: help.into(),
             text: None,
             diagnostics: Vec::new(),
+            details: serde_json::Map::new(),
         }
     }
 
@@ -47,6 +50,13 @@ impl Failure {
         Failure { diagnostics, ..self }
     }
 
+    pub(crate) fn with_details(
+        self,
+        details: serde_json::Map<String, serde_json::Value>,
+    ) -> Self {
+        Failure { details, ..self }
+    }
+
     /// Stopped by Ctrl-C: nothing is wrong, so nothing is printed.
     pub(crate) fn interrupted() -> Self {
         Failure::new("interrupted", &"", "").ending_with(130)
@@ -59,6 +69,9 @@ impl Failure {
             let mut error = serde_json::json!({
                 "code": self.code, "message": self.message, "help": self.help,
             });
+            for (name, value) in &self.details {
+                error[name] = value.clone();
+            }
             if !self.diagnostics.is_empty() {
                 error["diagnostics"] = self.diagnostics.clone().into();
             }

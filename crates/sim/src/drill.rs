@@ -264,7 +264,9 @@ impl<'a> Run<'a> {
     }
 
     fn play(mut self) -> Outcome {
-        self.go_on(Time::ZERO + WARM_UP, |_, _| false);
+        // A cut comes at any moment between two heartbeats.
+        let phase = self.rng.part_of(WARM_UP / 4);
+        self.go_on(Time::ZERO + WARM_UP + phase, |_, _| false);
         if self.drill.minority == 0 {
             self.go_on(self.world.now() + self.drill.split, |_, _| false);
             self.outcome.figures.false_alarms = self.alarms(&self.majority);

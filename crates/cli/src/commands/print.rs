@@ -163,6 +163,11 @@ fn status(said: &Json) -> String {
         "root",
         "records",
         "clock_skew_ms",
+        "partition",
+        "partition_mode",
+        "reachable",
+        "required",
+        "recovery_ms",
     ];
     let mut out = String::new();
     for name in names {

@@ -252,6 +252,11 @@ struct Status {
     root: String,
     records: usize,
     clock_skew_ms: Option<i64>,
+    partition: &'static str,
+    partition_mode: &'static str,
+    reachable: Option<u32>,
+    required: Option<u32>,
+    recovery_ms: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -301,6 +306,11 @@ async fn status(node: &Mesh) -> Result<Status, Fault> {
         root: data_encoding::HEXLOWER.encode(&status.node.root.0),
         records: status.node.records,
         clock_skew_ms: status.clock_skew_ms,
+        partition: status.node.partition.name(),
+        partition_mode: status.node.mode.name(),
+        reachable: status.node.reachable.map(|(reachable, _)| reachable),
+        required: status.node.reachable.map(|(_, required)| required),
+        recovery_ms: status.node.recovery.map(|span| span.as_millis() as u64),
     })
 }
 
@@ -430,6 +440,17 @@ fn rejected_fault(rejected: &Rejected) -> Fault {
         Rejected::QuotaExceeded { .. } => fault("quota_exceeded", 1, "nothing was written"),
         Rejected::Busy { .. } => fault("busy", 1, "nothing was written: try again"),
         Rejected::Overflow => fault("overflow", 1, "nothing was written"),
+        Rejected::Partitioned { recovering, reachable, required, retry_after_ms } => {
+            let kind = if *recovering { "recovering" } else { "partitioned" };
+            let details = json!({
+                "kind": kind, "reachable": reachable, "required": required,
+                "retry_after_ms": retry_after_ms,
+            });
+            let help = "try again when `knhk-mesh status` says healthy; docs/PARTITIONS.md says \
+                        what each mode refuses";
+            let refused = fault("partitioned", 7, help);
+            Fault { details: details.as_object().cloned().unwrap_or_default(), ..refused }
+        }
         Rejected::Left => fault("left", 3, "start the node again"),
         Rejected::Convicted => fault("denied", 8, "start the node with a new key"),
         Rejected::NotStored(_) => fault("not_stored", 1, "look after the disk of the node"),

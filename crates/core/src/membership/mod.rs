@@ -9,6 +9,7 @@
 //!                                                         partition detector, rescue dials
 //! ```
 
+mod clocks;
 mod dials;
 mod member;
 mod watch;

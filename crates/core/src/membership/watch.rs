@@ -9,6 +9,7 @@
 
 use core::time::Duration;
 
+use super::clocks::Clocks;
 use super::{Membership, Scene};
 use crate::config::Settings;
 use crate::identity::PeerIx;
@@ -28,6 +29,7 @@ const FOLLOWED: usize = 2;
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) detector: Detector,
+    clocks: Clocks,
     next_rescue: Time,
     /// The lost member that was dialled last.
     rescued: Option<PeerIx>,
@@ -35,7 +37,7 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(detector: Detector) -> Self {
-        Watch { detector, next_rescue: Time::ZERO, rescued: None }
+        Watch { detector, clocks: Clocks::default(), next_rescue: Time::ZERO, rescued: None }
     }
 
     pub(super) fn next_timeout(&self) -> Time {
@@ -87,6 +89,21 @@ impl Membership {
         if let Some(detector) = self.detector_mut() {
             detector.heard(peer, now);
         }
+    }
+
+    /// The clock of `peer` is so many milliseconds ahead of the own.
+    pub fn heard_clock(&mut self, peer: PeerIx, ahead_ms: i64) {
+        if let Some(watch) = self.watch_mut()
+            && watch.detector.is_witness(peer)
+        {
+            watch.clocks.hear(peer, ahead_ms);
+        }
+    }
+
+    /// Milliseconds that mesh time is ahead of the own clock; zero where nobody is watched.
+    #[must_use]
+    pub fn clock_offset(&self) -> i64 {
+        self.watch().map_or(0, |watch| watch.clocks.offset())
     }
 
     /// `peer` said whether it hears this node.
@@ -165,6 +182,9 @@ impl Membership {
     /// drop out of it.
     pub(super) fn recruit<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         let turn = self.watch().is_some_and(Watch::is_whole) && self.rotation_is_due(scene);
+        if let Some(Watch { detector, clocks, .. }) = self.watch_mut() {
+            clocks.settle(|peer| detector.is_witness(peer));
+        }
         let Some(detector) = self.detector_mut() else { return };
         let members = scene.registry.members();
         detector.set_members(scene.settings, members, scene.now);

@@ -40,7 +40,7 @@ use crate::rng::Rng;
 use crate::security;
 pub use crate::security::Checked;
 use crate::telemetry::Counters;
-use crate::time::{Now, Time};
+use crate::time::{Now, Time, WallMs};
 use intake::Waiting;
 use recovery::Recovery;
 pub use views::Status;
@@ -171,7 +171,7 @@ impl Node {
         if self.gossip.links.get(via).is_none() {
             return Checked::Refused(Refused::UnknownPeer);
         }
-        security::check(&self.settings, &self.store, &self.id(), now.wall, bytes)
+        security::check(&self.settings, &self.store, &self.id(), self.mesh_time(now), bytes)
     }
 
     /// Something happened. Never fails and never blocks.
@@ -208,6 +208,10 @@ impl Node {
         if self.gossip.links.get(via).is_none() {
             self.counters.refuse(Refused::UnknownPeer);
             return;
+        }
+        if let Message::Digest(digest) = message {
+            let ahead = digest.wall.0.wrapping_sub(now.wall.0).cast_signed();
+            self.membership.heard_clock(via, ahead);
         }
         let recovering = self.recovery.is_some();
         let (gossip, mut scene) = self.gossip_scene(now, sink);
@@ -290,6 +294,13 @@ impl Node {
         let record = self.store.record(node, Slot::MEMBER);
         let member = record.and_then(|record| Member::decode(record.record.payload).ok());
         member.map(|member| member.addresses).unwrap_or_default()
+    }
+
+    /// What the clocks of the mesh show, as far as this node knows: its own wall clock, moved to
+    /// the median of its witnesses'. Stamps are made and judged by it.
+    #[must_use]
+    pub fn mesh_time(&self, now: Now) -> WallMs {
+        WallMs(now.wall.0.saturating_add_signed(self.membership.clock_offset()))
     }
 
     /// The node's id.

@@ -262,13 +262,13 @@ impl Node {
         sink: &mut impl Sink,
     ) -> Result<(), WriteError> {
         self.may_write()?;
-        let me = self.id();
+        let (me, wall) = (self.id(), self.mesh_time(now));
         let Node { writer: Some(writer), store, settings, .. } = self else { return Ok(()) };
         let limits = &settings.genesis.limits;
         let mut clock = writer.clock.clone();
         let drafted = {
             let contributions = writer.contributions(store, me, op.key());
-            draft(op, me, &contributions, limits, &mut clock, now.wall)?
+            draft(op, me, &contributions, limits, &mut clock, wall)?
         };
         writer.clock = clock;
         let Some(draft) = drafted else {
@@ -279,7 +279,7 @@ impl Node {
         };
         let slot = match draft.replaces {
             Some(slot) => slot,
-            None => writer.free_slot(store, &me, limits, now.wall)?,
+            None => writer.free_slot(store, &me, limits, wall)?,
         };
         let head = RecordHead {
             tombstone: draft.tombstone,
@@ -405,6 +405,7 @@ impl Node {
 
     /// Writes the own member record.
     pub(super) fn announce(&mut self, now: Now, left: bool, sink: &mut impl Sink) {
+        let wall = self.mesh_time(now);
         let config = &self.settings;
         let member = Member {
             left,
@@ -414,7 +415,7 @@ impl Node {
             addresses: config.addresses.clone(),
         };
         let Some(writer) = &mut self.writer else { return };
-        let hlc = writer.clock.stamp(now.wall, Hlc::default());
+        let hlc = writer.clock.stamp(wall, Hlc::default());
         let head = RecordHead::new(Slot::MEMBER, Kind::MEMBER, hlc);
         let bytes = head.encode(&member.encode());
         writer.pending.push(Pending { slot: Slot::MEMBER, bytes, write: None, hlc });

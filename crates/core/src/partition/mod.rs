@@ -1,7 +1,7 @@
 //! Is this node cut off? Each node watches members that it chose itself, uniformly, and every few
 //! heartbeats the two tell each other "I am here, and I hear you". Nobody's word about a third one
 //! counts: pooled verdicts let a third of liars raise alarms at will, while a liar that is asked
-//! about itself can only be there or not (ADR 0018).
+//! about itself can only be there or not (ADR 0019).
 //!
 //! ```text
 //!               fewer than required, twice in a row

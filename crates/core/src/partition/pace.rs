@@ -14,7 +14,7 @@ use crate::config::{Detect, Mode, Settings};
 /// Up to so many members all of them are counted.
 pub const EXACT: usize = 64;
 /// Witnesses of a fast detector: with a third of the members silent, less than one sample in 30,000
-/// holds a majority that is (binomial; ADR 0018).
+/// holds a majority that is (binomial; ADR 0019).
 const WITNESSES: usize = 128;
 /// Witnesses of a thrifty one: a hint, wrong for one node in 40 when a third is silent.
 const FEW_WITNESSES: usize = 24;
