@@ -50,10 +50,7 @@ impl Failure {
         Failure { diagnostics, ..self }
     }
 
-    pub(crate) fn with_details(
-        self,
-        details: serde_json::Map<String, serde_json::Value>,
-    ) -> Self {
+    pub(crate) fn with_details(self, details: serde_json::Map<String, serde_json::Value>) -> Self {
         Failure { details, ..self }
     }
 

@@ -15,6 +15,9 @@ pub enum Event {
     },
     /// A member appeared in the directory.
     MemberJoined(NodeId),
+    /// A member was not reachable for long, and is listed no more until it is. It still counts for
+    /// the quorum.
+    MemberLost(NodeId),
     /// A member said that it leaves.
     MemberLeft(NodeId),
     /// An author forked an incarnation and everybody can prove it.

@@ -209,9 +209,8 @@ impl Partition {
             runs: self.runs,
             ..Figures::default()
         };
-        let measure = |of: fn(&Outcome) -> Option<u64>| {
-            Measure::of(outcomes.iter().filter_map(of).collect())
-        };
+        let measure =
+            |of: fn(&Outcome) -> Option<u64>| Measure::of(outcomes.iter().filter_map(of).collect());
         sum.detection_ms = measure(|run| run.detection_ms);
         sum.agreement_ms = measure(|run| run.agreement_ms);
         sum.recovery_ms = measure(|run| run.recovery_ms);
@@ -265,7 +264,7 @@ impl<'a> Run<'a> {
 
     fn play(mut self) -> Outcome {
         // A cut comes at any moment between two heartbeats.
-        let phase = self.rng.part_of(WARM_UP / 4);
+        let phase = Duration::from_millis(self.rng.below(500).into());
         self.go_on(Time::ZERO + WARM_UP + phase, |_, _| false);
         if self.drill.minority == 0 {
             self.go_on(self.world.now() + self.drill.split, |_, _| false);
@@ -278,9 +277,8 @@ impl<'a> Run<'a> {
         self.outcome.figures.node_seconds = self.node_seconds(&self.minority, Time::ZERO);
         self.world.network().split(self.drill.minority as usize);
         let healed_at = cut_at + self.drill.split;
-        let noticed = self.go_on(healed_at, |world, minority| {
-            minority.iter().all(|&i| is_partitioned(world, i))
-        });
+        let noticed = self
+            .go_on(healed_at, |world, minority| minority.iter().all(|&i| is_partitioned(world, i)));
         self.outcome.detection_ms = noticed.then(|| ms_since(&self.world, cut_at));
         self.try_the_minority();
         self.go_on(healed_at, |_, _| false);
@@ -364,10 +362,8 @@ impl<'a> Run<'a> {
                 continue;
             }
             let id = self.write_at(i);
-            let refused = matches!(
-                self.world.outcome(i, id),
-                Some(Err(WriteError::Partitioned { .. }))
-            );
+            let refused =
+                matches!(self.world.outcome(i, id), Some(Err(WriteError::Partitioned { .. })));
             self.outcome.figures.writes_not_refused += u64::from(!refused);
         }
         self.collect();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use knhk_mesh_core::config::{Detect, Mode};
 use knhk_mesh_sim::drill::{Figures, Partition};
 
 fn play(drill: &Partition) -> Figures {

@@ -118,7 +118,13 @@ pub(crate) struct Fault {
 impl Fault {
     pub(crate) fn new(code: &str, exit: u8, message: &str, help: &str) -> Self {
         use serde_json::Map;
-        Fault { code: code.into(), message: message.into(), help: help.into(), exit, details: Map::new() }
+        Fault {
+            code: code.into(),
+            message: message.into(),
+            help: help.into(),
+            exit,
+            details: Map::new(),
+        }
     }
 
     pub(crate) fn usage(message: &str) -> Self {

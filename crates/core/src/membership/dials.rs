@@ -39,7 +39,8 @@ impl Dials {
 
     fn add(&mut self, dial: Dial, most: usize) -> bool {
         let same_kind = self.0.iter().filter(|other| other.rescue == dial.rescue).count();
-        let known = self.0.iter().any(|other| other.node == dial.node && other.rescue == dial.rescue);
+        let known =
+            self.0.iter().any(|other| other.node == dial.node && other.rescue == dial.rescue);
         let fits = !known && same_kind < most;
         if fits {
             self.0.push(dial);

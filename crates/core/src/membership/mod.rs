@@ -11,6 +11,7 @@
 
 mod clocks;
 mod dials;
+mod lost;
 mod member;
 mod watch;
 
@@ -109,6 +110,7 @@ impl Membership {
             // Nobody is there, or this node has left.
         } else if self.watch().is_some() {
             self.link_witnesses(scene);
+            self.look_for_the_lost(scene);
         } else if missing > 0 {
             self.choose(scene, missing);
         } else if self.rotation_is_due(scene) {

@@ -10,6 +10,7 @@
 use core::time::Duration;
 
 use super::clocks::Clocks;
+use super::lost::Lost;
 use super::{Membership, Scene};
 use crate::config::Settings;
 use crate::identity::PeerIx;
@@ -30,6 +31,7 @@ const FOLLOWED: usize = 2;
 pub(super) struct Watch {
     pub(super) detector: Detector,
     clocks: Clocks,
+    pub(super) lost: Lost,
     next_rescue: Time,
     /// The lost member that was dialled last.
     rescued: Option<PeerIx>,
@@ -37,7 +39,8 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(detector: Detector) -> Self {
-        Watch { detector, clocks: Clocks::default(), next_rescue: Time::ZERO, rescued: None }
+        let (clocks, lost) = (Clocks::default(), Lost::default());
+        Watch { detector, clocks, lost, next_rescue: Time::ZERO, rescued: None }
     }
 
     pub(super) fn next_timeout(&self) -> Time {
@@ -45,7 +48,7 @@ impl Watch {
         if self.is_whole() { next } else { next.min(self.next_rescue) }
     }
 
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.detector.status() == PartitionStatus::Healthy
     }
 
@@ -125,12 +128,13 @@ impl Membership {
         let Some(watch) = self.watch_mut() else { return };
         let found = !watch.is_whole() && watch.detector.unlinked().any(|lost| lost == peer);
         watch.detector.link_up(peer, scene.now);
+        watch.lost.found(peer);
         if watch.detector.is_witness(peer)
             && let Some(link) = scene.links.get_mut(peer)
         {
             link.set_chosen(true);
         }
-        if found {
+        if found && scene.wanted > 0 {
             self.rescue(scene, FOLLOWED);
         }
     }
@@ -160,7 +164,9 @@ impl Membership {
         }
         if !watch.is_whole() && scene.now >= watch.next_rescue {
             watch.next_rescue = scene.now + RESCUE;
-            self.rescue(scene, RESCUED);
+            if scene.wanted > 0 {
+                self.rescue(scene, RESCUED);
+            }
         }
     }
 
@@ -234,8 +240,16 @@ impl Membership {
 
 fn census<S: Sink>(scene: &Scene<'_, S>) -> Census {
     let registry = &scene.registry;
-    let (members, quorum) = (registry.members(), registry.quorum());
-    Census { members, listed: 1 + registry.count(), quorum }
+    let listed = 1 + registry.count();
+    let mut members = registry.members();
+    if members <= 2 * EXACT {
+        // Who has a link and no member record is none: it came just now, or it has left.
+        let is_stranger = |peer| registry.get(peer).is_some_and(|view| view.incarnation.0 == 0);
+        let strangers = scene.links.iter().filter(|link| is_stranger(link.peer)).count();
+        let expected = scene.settings.expected_members;
+        members = members.saturating_sub(strangers).max(expected).max(1);
+    }
+    Census { members, listed, quorum: members - (members - 1) / 3 }
 }
 
 fn event(change: Change) -> Event {

@@ -19,6 +19,7 @@ pub use sink::{Input, Persist, Receipt, Sink};
 use crate::codec::{Reader, Writer};
 use crate::error::Refused;
 use crate::frame::{FrameRef, Tag};
+use crate::identity::NodeId;
 
 /// One message on a link.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +42,10 @@ pub enum Message {
     Recovered(u32),
     /// "I am here", and whether the sender heard the receiver lately.
     Alive(bool),
+    /// "I do not reach this member: do you?"
+    Ask(NodeId),
+    /// "I reach this member." Who does not says nothing.
+    Vouch(NodeId),
 }
 
 /// Most frame references in one message.
@@ -54,6 +59,8 @@ const RANGES: u8 = 20;
 const RECOVER: u8 = 21;
 const RECOVERED: u8 = 22;
 const ALIVE: u8 = 23;
+const ASK: u8 = 24;
+const VOUCH: u8 = 25;
 
 impl Message {
     /// The message as bytes; signed ones are their own encoding and are not copied.
@@ -70,6 +77,8 @@ impl Message {
             Message::Recover => drop(w.u8(RECOVER)),
             Message::Recovered(sent) => drop(w.u8(RECOVERED).u32(*sent)),
             Message::Alive(heard) => drop(w.u8(ALIVE).u8(u8::from(*heard))),
+            Message::Ask(node) => drop(w.u8(ASK).bytes(&node.0)),
+            Message::Vouch(node) => drop(w.u8(VOUCH).bytes(&node.0)),
         }
         Bytes::from(w.into_vec())
     }
@@ -93,6 +102,8 @@ impl Message {
                 heard @ 0..=1 => Message::Alive(heard == 1),
                 _ => return Err(Refused::Malformed),
             },
+            ASK => Message::Ask(NodeId(r.array()?)),
+            VOUCH => Message::Vouch(NodeId(r.array()?)),
             _ => return Err(Refused::Malformed),
         };
         r.end()?;

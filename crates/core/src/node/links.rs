@@ -1,10 +1,13 @@
 //! Links come and go.
 
 use super::{Node, NodeId, Now, Phase};
+use crate::frame::Slot;
 use crate::identity::{Incarnation, PeerIx};
 use crate::links::Link;
+use crate::membership::Member;
 use crate::messages::{Close, Sink};
 use crate::peer_registry::PeerInfo;
+use crate::telemetry::Event;
 
 impl Node {
     pub(super) fn on_link_up(
@@ -15,7 +18,11 @@ impl Node {
         sink: &mut impl Sink,
     ) {
         self.membership.dial_ended(&node);
+        let was_lost = self.registry.is_absent(&node);
         let Some(peer) = self.known_peer(now, node) else { return };
+        if was_lost {
+            sink.emit(Event::MemberJoined(node));
+        }
         if !self.settings.admission.admits(&node) || self.store.is_convicted(&node) {
             sink.disconnect(peer, Close::Denied);
             return;
@@ -99,14 +106,27 @@ impl Node {
         if let Some(peer) = self.registry.by_id(&node) {
             return Some(peer);
         }
-        let stranger = PeerInfo {
+        let info = self.absent_member(&node).unwrap_or_else(|| PeerInfo {
             id: node,
             addresses: Vec::new(),
             region: String::new(),
             zone: String::new(),
             incarnation: Incarnation(0),
-        };
-        self.registry.register(stranger, now.mono).ok()
+        });
+        self.registry.register(info, now.mono).ok()
+    }
+
+    /// What is known about a member that was lost and is back: it is no stranger.
+    fn absent_member(&self, node: &NodeId) -> Option<PeerInfo> {
+        if !self.registry.is_absent(node) {
+            return None;
+        }
+        let record = self.store.record(node, Slot::MEMBER);
+        let member = record.as_ref().and_then(|record| Member::decode(record.record.payload).ok());
+        let incarnation = record.map_or(Incarnation(1), |record| record.incarnation);
+        let (addresses, region, zone) =
+            member.map(|m| (m.addresses, m.region, m.zone)).unwrap_or_default();
+        Some(PeerInfo { id: *node, addresses, region, zone, incarnation })
     }
 
     pub(super) fn on_link_down(&mut self, now: Now, peer: PeerIx) {

@@ -195,7 +195,10 @@ impl Node {
             Input::LinkDown(peer) => self.on_link_down(now, peer),
             // The next regular look at the links chooses somebody else: a partition must not become
             // a storm of dials.
-            Input::DialFailed(node) => self.membership.dial_ended(&node),
+            Input::DialFailed(node) => {
+                let (membership, mut scene) = self.membership_scene(now, sink);
+                membership.dial_failed(&mut scene, &node);
+            }
             Input::Rtt(peer, rtt) => {
                 self.registry.observe_rtt(peer, rtt);
             }
@@ -230,6 +233,14 @@ impl Node {
             Message::Recover => self.on_recover(now, via, sink),
             Message::Recovered(sent) => self.on_recovered(now, via, *sent, sink),
             Message::Alive(heard) => self.membership.told(via, *heard),
+            Message::Ask(node) => {
+                let (membership, mut scene) = self.membership_scene(now, sink);
+                membership.asked(&mut scene, via, node);
+            }
+            Message::Vouch(node) => {
+                let (membership, mut scene) = self.membership_scene(now, sink);
+                membership.vouched(&mut scene, via, node);
+            }
             Message::Signed(_) => self.on_refused(via, Refused::Malformed, sink),
         }
     }

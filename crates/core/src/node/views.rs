@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::{Node, NodeId, Now, Phase};
-use crate::crdt::{Contribution, Family, Key, Lww, Sibling, view};
 use crate::config::Mode;
+use crate::crdt::{Contribution, Family, Key, Lww, Sibling, view};
 use crate::digest::Root;
 use crate::identity::{Incarnation, MeshId};
 use crate::partition::{Detector, PartitionStatus};

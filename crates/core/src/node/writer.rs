@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::floor::Floor;
 use super::{Node, NodeId, Now, Phase};
+use crate::config::Mode;
 use crate::crdt::store::EntryIx;
 use crate::crdt::{Clock, Contribution, Family, Key, Op, Store, draft, key_of};
 use crate::error::{StoreFault, WriteError};
@@ -18,7 +19,6 @@ use crate::frame::header::MAX_BODY;
 use crate::frame::{Chain, Class, Hash, Kind, Record, RecordHead, Slot, Verified, merkle};
 use crate::frame::{seal, write_proof};
 use crate::identity::{AgentNo, Incarnation, Limits, Seq};
-use crate::config::Mode;
 use crate::membership::Member;
 use crate::messages::sink::{OwnRecord, PersistId, WriteId};
 use crate::messages::{Persist, Receipt, Sink};

@@ -130,9 +130,8 @@ impl Sights {
 
     /// Whether this peer was heard lately and hears this node.
     pub(super) fn reaches(&self, peer: PeerIx, now: Time, silence: Duration) -> bool {
-        self.place(peer).is_ok_and(|at| {
-            self.0[at].is(LINKED) && self.0[at].is_reachable(now, silence)
-        })
+        self.place(peer)
+            .is_ok_and(|at| self.0[at].is(LINKED) && self.0[at].is_reachable(now, silence))
     }
 
     /// The links, those that were heard lately first and those that were not second.

@@ -124,7 +124,7 @@ impl Sink for Effects {
     }
 
     fn emit(&mut self, event: Event) {
-        if let Event::MemberJoined(node) | Event::MemberLeft(node) = event
+        if let Event::MemberJoined(node) | Event::MemberLeft(node) | Event::MemberLost(node) = event
             && self.mirror.is_open()
         {
             self.members.push(node);
