@@ -250,7 +250,7 @@ impl<'a> Run<'a> {
         let network = Network { latency, loss: drill.loss, ..Network::default() };
         let (n, drive) = (drill.agents as usize, Drive { wire: false, ..Drive::default() });
         let mut world = World::standing(n, drill.config(), network, seed, drive);
-        let mut rng = Rng::new(mix(seed ^ 0x6472_696c_6c));
+        let mut rng = Rng::new(mix(seed ^ 0x0064_7269_6c6c));
         let all: Vec<NodeIx> = (0..n).collect();
         let mut silent = Vec::new();
         rng.sample(&all, (n as f64 * drill.silent).round() as usize, &mut silent);
