@@ -7,10 +7,10 @@
 //!   one absent member is dialled each round; the link that comes of it lists it again
 //! ```
 //!
-//! The own dials decide first, so nobody can be talked out of the list of a node that reaches him,
-//! and a third of liars can neither keep a dead member in it nor get a live one out. In a mesh too
-//! large to be fully linked hardly any link could vouch, and the own dials decide alone. A node that
-//! is cut off looks for an hour.
+//! The own dials decide first, so nobody can be talked out of the list of a node that reaches
+//! him, and a third of liars can neither keep a dead member in it nor get a live one out. In a mesh
+//! too large to be fully linked hardly any link could vouch, and the own dials decide alone. A node
+//! that is cut off looks for an hour.
 
 use core::time::Duration;
 

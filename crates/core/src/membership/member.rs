@@ -1,5 +1,5 @@
-//! The member record: what a node says about itself in its slot 0. Replicated like any other record,
-//! it is the directory.
+//! The member record: what a node says about itself in its slot 0. Replicated like any other
+//! record, it is the directory.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -31,8 +31,8 @@ pub(super) const MAX_WAITING: usize = 1_024;
 const COALESCE: Duration = Duration::from_millis(2);
 /// A slot whose record is deleted or expired is used again after this long.
 const REUSE_AFTER_MS: u64 = 3_600_000;
-/// When a write that a partition refused is worth another try: nodes that are cut off look for a way
-/// out twice a second, and recovery takes a second at least.
+/// When a write that a partition refused is worth another try: nodes that are cut off look for a
+/// way out twice a second, and recovery takes a second at least.
 const RETRY_PARTITIONED_MS: u32 = 2_000;
 const RETRY_RECOVERING_MS: u32 = 500;
 

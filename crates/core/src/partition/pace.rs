@@ -1,5 +1,5 @@
-//! What a node spends on noticing a partition: whom it watches, how often they hear from each other,
-//! and after what silence somebody counts as lost.
+//! What a node spends on noticing a partition: whom it watches, how often they hear from each
+//! other, and after what silence somebody counts as lost.
 //!
 //! ```text
 //!   members       watched            fast                          thrifty

@@ -161,7 +161,7 @@ impl Values {
             self.put("network.batch_size", Value::Number(1), Origin::Default, Vec::new());
         }
         if let Some(topology) = topology {
-            // With three or fewer every one of them is needed, and one that restarts would stop all.
+            // Three or fewer need each other: one that restarts would stop all.
             let few = self.range("agent_count").is_some_and(|count| count.max <= 3);
             let available = few || topology == Topology::FlatMesh;
             let mode = if available { "available" } else { "read_only" };

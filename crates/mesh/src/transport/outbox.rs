@@ -2,7 +2,7 @@
 //! same outbox, so priority, batching and what "full" means are the same everywhere.
 //!
 //! ```text
-//! Link::send -> control 64 KiB | digest newest of each | delta 256 KiB | bulk 1 MiB -> writer: one batch
+//! Link::send -> control 64 KiB | digest: newest | delta 256 KiB | bulk 1 MiB -> writer: one batch
 //! ```
 //!
 //! There is no delay: the writer takes what is there. While it writes, more gathers and leaves as
