@@ -12,6 +12,8 @@ pub(crate) const TIMEOUT: u8 = 4;
 pub(crate) const NOT_FOUND: u8 = 5;
 /// Something else is in its place.
 pub(crate) const CONFLICT: u8 = 6;
+/// Cut off from the quorum: nothing was written.
+pub(crate) const PARTITIONED: u8 = 7;
 /// The node may not do it.
 pub(crate) const DENIED: u8 = 8;
 /// The configuration is wrong (EX_CONFIG of sysexits.h): service managers do not start it again.

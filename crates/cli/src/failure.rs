@@ -18,6 +18,8 @@ pub(crate) struct Failure {
     text: Option<Box<str>>,
     /// For programs, besides message and help.
     diagnostics: Vec<serde_json::Value>,
+    /// Further fields of the error, for programs.
+    details: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Failure {
@@ -33,6 +35,7 @@ impl Failure {
             help: help.into(),
             text: None,
             diagnostics: Vec::new(),
+            details: serde_json::Map::new(),
         }
     }
 
@@ -48,6 +51,10 @@ impl Failure {
         Failure { diagnostics, ..self }
     }
 
+    pub(crate) fn with_details(self, details: serde_json::Map<String, serde_json::Value>) -> Self {
+        Failure { details, ..self }
+    }
+
     /// Stopped by Ctrl-C: nothing is wrong, so nothing is printed.
     pub(crate) fn interrupted() -> Self {
         Failure::new("interrupted", &"", "").ending_with(exit::INTERRUPTED)
@@ -60,6 +67,9 @@ impl Failure {
             let mut error = serde_json::json!({
                 "code": self.code, "message": self.message, "help": self.help,
             });
+            for (name, value) in &self.details {
+                error[name] = value.clone();
+            }
             if !self.diagnostics.is_empty() {
                 error["diagnostics"] = self.diagnostics.clone().into();
             }

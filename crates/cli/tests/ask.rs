@@ -154,7 +154,8 @@ fn the_node_and_its_peers_are_described() {
     let folder = Folder::new();
     let [a, b] = pair(&folder);
     let names = "node incarnation mesh state members links converged lag_ms root records \
-                 clock_skew_ms storage storage_error";
+                 clock_skew_ms partition partition_mode reachable required recovery_ms storage \
+                 storage_error";
     let status = until("a heard clock", || {
         let status = a.json(&["status"]);
         (status["clock_skew_ms"].is_i64() && status["converged"] == true).then_some(status)

@@ -33,6 +33,10 @@ pub struct Config {
     pub byzantine_threshold: f32,
     /// Members expected, for the quorum until the directory is known; 0 = unknown.
     pub expected_members: usize,
+    /// What this node still does while it is cut off from its quorum (default: everything).
+    pub mode: Mode,
+    /// What noticing a partition may cost (default: nothing).
+    pub detect: Detect,
     /// Region of this node.
     pub region: String,
     /// Zone of this node inside its region.
@@ -55,6 +59,8 @@ impl Default for Config {
             batch_size: 128,
             byzantine_threshold: 0.5,
             expected_members: 0,
+            mode: Mode::Available,
+            detect: Detect::Off,
             region: "local".into(),
             zone: String::new(),
             addresses: Vec::new(),
@@ -95,6 +101,17 @@ impl Config {
         check("node.advertise (addresses)", self.addresses.len(), 0, 4, "0-4")?;
         check_share("gossip.convergence_threshold", self.convergence_threshold)?;
         check_share("security.byzantine_threshold", f64::from(self.byzantine_threshold))
+    }
+
+    /// Most links: witnesses need room beside the chosen ones, on both sides.
+    #[must_use]
+    pub fn most_links(&self) -> usize {
+        let witnessing = match self.detect {
+            Detect::Off => 0,
+            Detect::BySize | Detect::Thrifty => 96,
+            Detect::Fast => 384,
+        };
+        self.max_links.max(witnessing)
     }
 
     /// Links that this node keeps dialled: `max(chosen_links, fanout)`, within `max_links`.
@@ -158,6 +175,43 @@ pub enum Lanes {
     All,
     /// Push-pull only: to measure the guarantee alone.
     Repair,
+}
+
+/// What a node still does while it is cut off from its quorum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Everything: the partition is only told.
+    Available,
+    /// Reads; writes are refused until it has recovered.
+    ReadOnly,
+    /// Reads, and writes of its own slots, which merge when the partition heals; what needs the
+    /// consent of a quorum is refused.
+    QuorumOnly,
+}
+
+impl Mode {
+    /// As configuration files and status write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Available => "available",
+            Mode::ReadOnly => "read_only",
+            Mode::QuorumOnly => "quorum_only",
+        }
+    }
+}
+
+/// What noticing a partition may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detect {
+    /// Nothing: partitions are not noticed.
+    Off,
+    /// `Fast` in meshes of up to 64 members, `Thrifty` in larger ones.
+    BySize,
+    /// Up to four heartbeats a second to each of up to 128 witnesses: less than a second.
+    Fast,
+    /// About five heartbeats a second in all: no promise of a time.
+    Thrifty,
 }
 
 /// Who may be a member and an author.

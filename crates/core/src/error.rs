@@ -148,6 +148,23 @@ pub enum WriteError {
     /// A counter or fold would leave the range of its integer.
     #[error("the counter would leave its 64 bits")]
     Overflow,
+    /// The node is cut off from its quorum, or catches up behind that, and its mode allows no
+    /// writes then.
+    #[error(
+        "{}: {reachable} of the {required} members needed are reachable, and this node is \
+         read-only without them; nothing was written",
+        if *recovering { "recovering" } else { "partitioned" }
+    )]
+    Partitioned {
+        /// The quorum is back, and the node catches up.
+        recovering: bool,
+        /// Members or witnesses that answer, the own node included.
+        reachable: u32,
+        /// How many have to.
+        required: u32,
+        /// When it is worth another try, in milliseconds.
+        retry_after_ms: u32,
+    },
     /// The node has left the mesh.
     #[error("the node has left the mesh")]
     Left,

@@ -18,6 +18,7 @@ pub mod links;
 pub mod membership;
 pub mod messages;
 pub mod node;
+pub mod partition;
 pub mod peer_registry;
 pub mod rng;
 pub mod security;

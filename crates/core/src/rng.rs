@@ -2,6 +2,8 @@
 //! the same calls give the same run, on every machine (SplitMix64, Steele et al., OOPSLA 2014).
 //! Not for keys: the shell draws those from the operating system.
 
+use core::time::Duration;
+
 /// A small deterministic generator; 8 bytes of state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rng(u64);
@@ -27,6 +29,12 @@ impl Rng {
         assert!(bound > 0, "a draw needs at least one outcome");
         // Lemire's multiplication; its bias of 2^-32 does not matter for choosing peers.
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u32
+    }
+
+    /// A uniform part of `whole`.
+    pub fn part_of(&mut self, whole: Duration) -> Duration {
+        let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(((u128::from(self.next_u64()) * u128::from(nanos)) >> 64) as u64)
     }
 
     /// True with probability `share` (clamped to 0..=1).

@@ -15,6 +15,9 @@ pub enum Event {
     },
     /// A member appeared in the directory.
     MemberJoined(NodeId),
+    /// A member was not reachable for long, and is listed no more until it is. It still counts for
+    /// the quorum.
+    MemberLost(NodeId),
     /// A member said that it leaves.
     MemberLeft(NodeId),
     /// An author forked an incarnation and everybody can prove it.
@@ -34,6 +37,20 @@ pub enum Event {
         steps: u32,
         /// Messages of repair sent by this side.
         sent: u32,
+    },
+    /// The node is cut off from its quorum.
+    Partitioned {
+        /// Members or witnesses that answer, itself included.
+        reachable: u32,
+        /// How many have to.
+        required: u32,
+    },
+    /// The quorum answers again, and the node catches up.
+    Recovering,
+    /// The node has caught up.
+    Healed {
+        /// Milliseconds since the quorum answered again.
+        recovery_ms: u32,
     },
     /// A message was refused.
     Refused(Refused),

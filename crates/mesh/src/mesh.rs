@@ -111,7 +111,7 @@ impl Mesh {
             rotate_every: options.rotate_every,
             aes_256_only: options.aes_256_only,
             rate_limit_per_peer: options.rate_limit_per_peer,
-            max_links: config.max_links,
+            max_links: config.most_links(),
             ..Settings::new(Arc::clone(&keypair), mesh, options.profile)
         };
         let (event, events) = mpsc::channel(transport::EVENT_CAPACITY);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use knhk_mesh_core::config::{Admission, Config};
+use knhk_mesh_core::config::{Admission, Config, Detect};
 use knhk_mesh_core::identity::Keypair;
 
 use crate::admission::Credentials;
@@ -107,7 +107,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            config: Config::default(),
+            config: Config { detect: Detect::BySize, ..Config::default() },
             transport: TransportKind::default(),
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             seeds: Vec::new(),

@@ -17,6 +17,7 @@ pub mod adversary;
 pub mod chaos;
 mod checkers;
 mod crowd;
+pub mod drill;
 pub mod engine;
 pub mod latency;
 pub mod network;

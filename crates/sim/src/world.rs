@@ -6,6 +6,8 @@
 //!     `-- write, split, kill, restart, inject ...
 //! ```
 
+mod standing;
+
 use core::cmp::Reverse;
 use core::time::Duration;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -93,6 +95,14 @@ impl World {
     /// If the configuration is out of range.
     #[must_use]
     pub fn driven(n: usize, config: Config, network: Network, seed: u64, drive: Drive) -> Self {
+        let mut world = Self::bare(config, network, seed, drive);
+        for _ in 0..n {
+            world.add();
+        }
+        world
+    }
+
+    fn bare(config: Config, network: Network, seed: u64, drive: Drive) -> Self {
         let settings = Settings::new(config);
         assert!(settings.is_ok(), "the scenario's configuration is in range");
         let Ok(settings) = settings else { unreachable!() };
@@ -103,7 +113,7 @@ impl World {
             settings,
             links: BTreeSet::new(),
             dials: BinaryHeap::new(),
-            keys: Vec::with_capacity(n),
+            keys: Vec::new(),
             rng: Rng::new(seed),
             seed,
             order: 0,
@@ -111,33 +121,38 @@ impl World {
         for shard in &mut world.engine.shards {
             shard.outcome.keeps_all = true;
         }
-        for _ in 0..n {
-            world.add();
-        }
         world
     }
 
     /// One more machine with a new key; it starts knowing three others.
     pub fn add(&mut self) -> NodeIx {
         let i = self.len();
+        self.keys.push(self.key(i));
+        let restored = Restored { new_key: true, ..Restored::default() };
+        let node = self.make_node(i, &restored);
+        self.put(i, node);
+        for _ in 0..i.min(3) {
+            let seed = self.rng.below(i as u32) as usize;
+            self.dial(i, seed);
+        }
+        i
+    }
+
+    fn key(&self, i: NodeIx) -> [u8; 32] {
         let mut key = [0; 32];
         for (at, chunk) in key.chunks_mut(8).enumerate() {
             chunk.copy_from_slice(&mix(self.seed ^ ((i as u64) << 8) ^ at as u64).to_le_bytes());
         }
-        self.keys.push(key);
-        let restored = Restored { new_key: true, ..Restored::default() };
-        let node = self.make_node(i, &restored);
+        key
+    }
+
+    fn put(&mut self, i: NodeIx, node: Node) {
         if let Who::Known { ids, machines } = &mut self.engine.shared.who {
             machines.insert(node.id(), i);
             ids.push(node.id());
         }
         self.engine.add(Host::new(node));
         self.schedule(i);
-        for _ in 0..i.min(3) {
-            let seed = self.rng.below(i as u32) as usize;
-            self.dial(i, seed);
-        }
-        i
     }
 
     fn make_node(&self, i: NodeIx, restored: &Restored) -> Node {

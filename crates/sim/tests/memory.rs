@@ -46,7 +46,7 @@ impl Sink for Nobody {
     fn persist(&mut self, _: Persist) {}
     fn done(&mut self, _: WriteId, _: Result<Receipt, WriteError>) {}
     fn changed(&mut self, _: Family, _: &[u8]) {}
-    fn connect(&mut self, _: NodeId) {}
+    fn connect(&mut self, _: NodeId, _: bool) {}
     fn disconnect(&mut self, _: PeerIx, _: Close) {}
     fn emit(&mut self, _: Event) {}
 }

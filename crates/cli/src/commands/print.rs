@@ -176,6 +176,11 @@ fn status(said: &Json) -> String {
         "clock_skew_ms",
         "storage",
         "storage_error",
+        "partition",
+        "partition_mode",
+        "reachable",
+        "required",
+        "recovery_ms",
     ];
     let mut out = String::new();
     for name in names {

@@ -262,6 +262,11 @@ struct Status {
     root: String,
     records: usize,
     clock_skew_ms: Option<i64>,
+    partition: &'static str,
+    partition_mode: &'static str,
+    reachable: Option<u32>,
+    required: Option<u32>,
+    recovery_ms: Option<u64>,
     storage: &'static str,
     storage_error: Option<String>,
     refused: Refusals,
@@ -334,6 +339,11 @@ async fn status(node: &Mesh) -> Result<Status, Fault> {
         root: data_encoding::HEXLOWER.encode(&status.node.root.0),
         records: status.node.records,
         clock_skew_ms: status.clock_skew_ms,
+        partition: status.node.partition.name(),
+        partition_mode: status.node.mode.name(),
+        reachable: status.node.reachable.map(|(reachable, _)| reachable),
+        required: status.node.reachable.map(|(_, required)| required),
+        recovery_ms: status.node.recovery.map(|span| span.as_millis() as u64),
         storage,
         storage_error,
         refused: Refusals {
@@ -530,6 +540,17 @@ fn rejected_fault(rejected: &Rejected) -> Fault {
         }
         Rejected::Busy { .. } => fault("busy", exit::FAILED, "nothing was written: try again"),
         Rejected::Overflow => fault("overflow", exit::FAILED, "nothing was written"),
+        Rejected::Partitioned { recovering, reachable, required, retry_after_ms } => {
+            let kind = if *recovering { "recovering" } else { "partitioned" };
+            let details = json!({
+                "kind": kind, "reachable": reachable, "required": required,
+                "retry_after_ms": retry_after_ms,
+            });
+            let help = "try again when `knhk-mesh status` says healthy; docs/PARTITIONS.md says \
+                        what each mode refuses";
+            let refused = fault("partitioned", exit::PARTITIONED, help);
+            Fault { details: details.as_object().cloned().unwrap_or_default(), ..refused }
+        }
         Rejected::Left => fault("left", exit::UNREACHABLE, "start the node again"),
         Rejected::Convicted | Rejected::Denied => {
             fault("denied", exit::DENIED, "start the node with a new key")

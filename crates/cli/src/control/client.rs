@@ -67,7 +67,7 @@ impl Client {
             (None, Some(event), None) => Ok(Said::Event(event)),
             (None, None, Some(fault)) => {
                 let failure = Failure::new(fault.code, &fault.message, &fault.help);
-                Err(failure.ending_with(fault.exit))
+                Err(failure.ending_with(fault.exit).with_details(fault.details))
             }
             _ => Err(lost(&"the answer is neither a result nor an error")),
         }

@@ -115,11 +115,21 @@ pub(crate) struct Fault {
     pub(crate) help: String,
     /// The exit code that a command ends with.
     pub(crate) exit: u8,
+    /// What else programs may want to know, by name.
+    #[serde(flatten)]
+    pub(crate) details: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Fault {
     pub(crate) fn new(code: &str, exit: u8, message: &str, help: &str) -> Self {
-        Fault { code: code.into(), message: message.into(), help: help.into(), exit }
+        use serde_json::Map;
+        Fault {
+            code: code.into(),
+            message: message.into(),
+            help: help.into(),
+            exit,
+            details: Map::new(),
+        }
     }
 
     pub(crate) fn usage(message: &str) -> Self {

@@ -20,7 +20,8 @@ pub(super) fn check(effective: &Effective) -> Vec<Check> {
 
 fn open_files(effective: &Effective) -> Check {
     // QUIC carries all links over one socket.
-    let links = if effective.network.quic { 0 } else { effective.core_config().max_links as u64 };
+    let links =
+        if effective.network.quic { 0 } else { effective.core_config().most_links() as u64 };
     let needed = links + OPEN_BESIDE_LINKS;
     match process::allow_open_files(needed) {
         Ok(()) => Check::ok(OPEN_FILES, format!("{needed} are needed and allowed")),

@@ -127,7 +127,7 @@ fn bind(
         bind: SocketAddr::new(own.unwrap_or(Ipv4Addr::LOCALHOST.into()), 0),
         insecure: effective.network.insecure,
         aes_256_only: effective.security.aes_256_only,
-        max_links: config.max_links,
+        max_links: config.most_links(),
         handshake_timeout: PATIENCE,
         ..Settings::new(Arc::new(key), config.genesis.mesh_id(), Profile::Normal)
     };

@@ -23,8 +23,77 @@ pub(crate) struct Sim {
 pub(crate) enum Command {
     /// Show two runs side by side: what was run differently, and what came out differently
     Compare(Compare),
+    /// Play one fault many times and measure how fast the nodes notice and come back
+    #[command(subcommand)]
+    Drill(Drill),
     /// Run every size from 10 to 1,000,000 nodes, calm and in a storm, beside the specification
     Matrix(Matrix),
+}
+
+/// What is played.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Drill {
+    /// Cut a minority off, let it notice and refuse writes, heal the network, and watch it recover
+    Partition(PartitionDrill),
+}
+
+/// A partition, many times.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PartitionDrill {
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = drilled())]
+    pub(crate) agents: u32,
+    /// How many of them are cut off; 0 counts false alarms only
+    #[arg(long, value_name = "M", default_value_t = 3)]
+    pub(crate) minority: u32,
+    /// How many runs, each with its own seed
+    #[arg(long, value_name = "R", default_value_t = 10, value_parser = drill_runs())]
+    pub(crate) runs: u32,
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Share of the messages that are lost, such as 0.1 or 10%
+    #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
+    pub(crate) loss: f64,
+    /// Share of the nodes that receive and never send, such as 0.33 or 33%
+    #[arg(long, value_name = "F", default_value = "0", value_parser = share)]
+    pub(crate) silent: f64,
+    /// How long the network stays cut, in milliseconds
+    #[arg(long, value_name = "T", default_value_t = 5_000)]
+    pub(crate) split_ms: u64,
+    /// What noticing may cost: see docs/PARTITIONS.md
+    #[arg(long, value_enum, default_value_t = DetectArg::Fast)]
+    pub(crate) detect: DetectArg,
+    /// What a minority may do: see docs/PARTITIONS.md
+    #[arg(long, value_enum, default_value_t = ModeArg::ReadOnly)]
+    pub(crate) mode: ModeArg,
+    /// How long messages take: lan, world, a range such as 10-50ms, or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "lan")]
+    pub(crate) latency: String,
+    /// Runs at a time; the figures do not depend on them
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = threads())]
+    pub(crate) threads: u8,
+}
+
+/// What noticing a partition may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum DetectArg {
+    /// Less than a second
+    Fast,
+    /// Five heartbeats a second
+    Thrifty,
+}
+
+/// What a minority may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum ModeArg {
+    /// Everything
+    Available,
+    /// Read
+    ReadOnly,
+    /// Read, and write its own slots
+    QuorumOnly,
 }
 
 /// One run.
@@ -164,6 +233,14 @@ pub(crate) enum LanesArg {
 
 fn agents() -> RangedI64ValueParser<u32> {
     RangedI64ValueParser::new().range(2..=i64::from(MAX_AGENTS))
+}
+
+fn drilled() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(2..=10_000)
+}
+
+fn drill_runs() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=1_000_000)
 }
 
 fn threads() -> RangedI64ValueParser<u8> {

@@ -4,10 +4,12 @@
 //!   args ─> plan ─> simulator ─> report ─> table or JSON, page, CSV
 //!                      └─> progress (a stdout's standard error only)
 //!   matrix   many runs beside the specification      compare   two reports
+//!   drill    one fault, many times
 //! ```
 
 mod args;
 mod compare;
+mod drill;
 mod files;
 mod matrix;
 mod plan;
@@ -37,6 +39,7 @@ const MEMORY_GOAL: f64 = 4_096.0;
 pub(crate) fn run(sim: &Sim, output: Output) -> Result<(), Failure> {
     match &sim.command {
         Some(Command::Compare(args)) => compare::run(args, output),
+        Some(Command::Drill(args)) => drill::run(args, output),
         Some(Command::Matrix(args)) => matrix::run(args, output),
         None => one(&sim.run, output),
     }

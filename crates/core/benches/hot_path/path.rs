@@ -87,7 +87,7 @@ impl Sink for Nothing {
     fn changed(&mut self, family: Family, key: &[u8]) {
         black_box((family, key));
     }
-    fn connect(&mut self, _: NodeId) {}
+    fn connect(&mut self, _: NodeId, _: bool) {}
     fn disconnect(&mut self, _: PeerIx, _: Close) {}
     fn emit(&mut self, _: Event) {}
 }

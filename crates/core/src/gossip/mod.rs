@@ -137,7 +137,7 @@ impl Gossip {
     /// A scope without links. The first round comes at a random moment of the first interval, so
     /// that nodes started together do not speak together.
     pub fn new(settings: &Settings, rng: &mut Rng, now: Now) -> Self {
-        let next_round = now.mono + random_part(settings.interval, rng);
+        let next_round = now.mono + rng.part_of(settings.interval);
         Gossip { next_round, ..Gossip::default() }
     }
 
@@ -181,7 +181,7 @@ impl Gossip {
     /// Something differs that the tree did not bring: rounds at full rate until it is calm again.
     fn wake<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         self.calm = 0;
-        let soon = random_part(self.effective_interval(scene.settings), scene.rng);
+        let soon = scene.rng.part_of(self.effective_interval(scene.settings));
         self.next_round = self.next_round.min(scene.now.mono + soon);
     }
 
@@ -189,7 +189,7 @@ impl Gossip {
     fn wake_behind_tree<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         self.calm = self.calm.min(CALM);
         let half = self.effective_interval(scene.settings) / 2;
-        let soon = half + random_part(half, scene.rng);
+        let soon = half + scene.rng.part_of(half);
         self.next_round = self.next_round.min(scene.now.mono + soon);
     }
 
@@ -241,12 +241,6 @@ impl Gossip {
             Lanes::Repair => Duration::ZERO,
         }
     }
-}
-
-/// A uniform part of `whole`.
-pub(crate) fn random_part(whole: Duration, rng: &mut Rng) -> Duration {
-    let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX);
-    Duration::from_nanos(((u128::from(rng.next_u64()) * u128::from(nanos)) >> 64) as u64)
 }
 
 #[cfg(test)]

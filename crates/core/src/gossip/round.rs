@@ -37,7 +37,7 @@ impl Gossip {
         self.changed = false;
         let whole = self.effective_interval(scene.settings);
         // A tenth of jitter keeps nodes from falling into step.
-        self.next_round = scene.now.mono + whole - super::random_part(whole / 10, scene.rng);
+        self.next_round = scene.now.mono + whole - scene.rng.part_of(whole / 10);
         self.forget_old_roots_of_links(scene);
 
         let to = self.partners(scene);

@@ -43,7 +43,7 @@ impl Sink for Wire {
     fn persist(&mut self, _: Persist) {}
     fn done(&mut self, _: WriteId, _: Result<Receipt, WriteError>) {}
     fn changed(&mut self, _: Family, _: &[u8]) {}
-    fn connect(&mut self, _: NodeId) {}
+    fn connect(&mut self, _: NodeId, _: bool) {}
     fn disconnect(&mut self, _: PeerIx, _: Close) {}
 }
 

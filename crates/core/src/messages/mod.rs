@@ -19,6 +19,7 @@ pub use sink::{Input, Persist, Receipt, Sink};
 use crate::codec::{Reader, Writer};
 use crate::error::Refused;
 use crate::frame::{FrameRef, Tag};
+use crate::identity::NodeId;
 
 /// One message on a link.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +40,12 @@ pub enum Message {
     Recover,
     /// "That was all of yours that I hold": how many messages came before.
     Recovered(u32),
+    /// "I am here", and whether the sender heard the receiver lately.
+    Alive(bool),
+    /// "I do not reach this member: do you?"
+    Ask(NodeId),
+    /// "I reach this member." Who does not says nothing.
+    Vouch(NodeId),
 }
 
 /// Most frame references in one message.
@@ -51,6 +58,9 @@ const PRUNE: u8 = 19;
 const RANGES: u8 = 20;
 const RECOVER: u8 = 21;
 const RECOVERED: u8 = 22;
+const ALIVE: u8 = 23;
+const ASK: u8 = 24;
+const VOUCH: u8 = 25;
 
 impl Message {
     /// The message as bytes; signed ones are their own encoding and are not copied.
@@ -66,6 +76,9 @@ impl Message {
             Message::Ranges(ranges) => ranges.write(w.u8(RANGES)),
             Message::Recover => drop(w.u8(RECOVER)),
             Message::Recovered(sent) => drop(w.u8(RECOVERED).u32(*sent)),
+            Message::Alive(heard) => drop(w.u8(ALIVE).u8(u8::from(*heard))),
+            Message::Ask(node) => drop(w.u8(ASK).bytes(&node.0)),
+            Message::Vouch(node) => drop(w.u8(VOUCH).bytes(&node.0)),
         }
         Bytes::from(w.into_vec())
     }
@@ -85,6 +98,12 @@ impl Message {
             RANGES => Message::Ranges(Ranges::read(&mut r)?),
             RECOVER => Message::Recover,
             RECOVERED => Message::Recovered(r.u32()?),
+            ALIVE => match r.u8()? {
+                heard @ 0..=1 => Message::Alive(heard == 1),
+                _ => return Err(Refused::Malformed),
+            },
+            ASK => Message::Ask(NodeId(r.array()?)),
+            VOUCH => Message::Vouch(NodeId(r.array()?)),
             _ => return Err(Refused::Malformed),
         };
         r.end()?;
@@ -97,7 +116,7 @@ impl Message {
 pub enum Lane {
     /// Small and rare: prune, graft, recovery. A full lane is an error of the link.
     Control,
-    /// The newest digest only; may be lost.
+    /// The newest of each kind only, digest or heartbeat; may be lost.
     Digest,
     /// Hot frames and what announces them; overflow is repaired by the rounds.
     Delta,
@@ -127,11 +146,13 @@ pub enum Close {
     Protocol,
     /// The peer's certificate or pass has ended.
     Expired,
+    /// Nothing came over it for long: if the peer is there, a new link says so.
+    Silent,
 }
 
 impl Close {
     /// Every reason; its position is its close code.
-    pub const ALL: [Close; 7] = [
+    pub const ALL: [Close; 8] = [
         Close::Leaving,
         Close::Duplicate,
         Close::Full,
@@ -139,6 +160,7 @@ impl Close {
         Close::Rotated,
         Close::Protocol,
         Close::Expired,
+        Close::Silent,
     ];
 
     /// The close code on the wire.

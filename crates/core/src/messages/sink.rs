@@ -91,6 +91,20 @@ pub struct Receipt {
     pub hlc: Hlc,
 }
 
+impl Input<'_> {
+    /// The link that it came over, if a peer sent it.
+    #[must_use]
+    pub const fn came_over(&self) -> Option<PeerIx> {
+        match self {
+            Input::Verified(via, ..)
+            | Input::Duplicate(via, ..)
+            | Input::Refused(via, _)
+            | Input::Control(via, _) => Some(*via),
+            _ => None,
+        }
+    }
+}
+
 /// What a node can do. Calls never block and never fail: what cannot be done is dropped, counted,
 /// and repaired by the protocol.
 pub trait Sink {
@@ -102,8 +116,9 @@ pub trait Sink {
     fn done(&mut self, id: WriteId, result: Result<Receipt, WriteError>);
     /// A view may have changed.
     fn changed(&mut self, family: Family, key: &[u8]);
-    /// Dial this member; its addresses stand in the registry.
-    fn connect(&mut self, node: NodeId);
+    /// Dial this member, at [`Node::addresses_of`](crate::node::Node::addresses_of). With
+    /// `urgent` at once, however often it failed: the node is cut off.
+    fn connect(&mut self, node: NodeId, urgent: bool);
     /// End this link.
     fn disconnect(&mut self, peer: PeerIx, why: Close);
     /// Tell what happened.

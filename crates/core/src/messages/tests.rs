@@ -70,6 +70,9 @@ fn any_message() -> impl Strategy<Value = Message> {
         Just(Message::Prune),
         Just(Message::Recover),
         any::<u32>().prop_map(Message::Recovered),
+        any::<bool>().prop_map(Message::Alive),
+        any::<[u8; 32]>().prop_map(|id| Message::Ask(NodeId(id))),
+        any::<[u8; 32]>().prop_map(|id| Message::Vouch(NodeId(id))),
     ]
 }
 

@@ -14,7 +14,6 @@ use core::time::Duration;
 
 use super::writer::{Pending, reusable};
 use super::{Node, Now, Phase};
-use crate::gossip::random_part;
 use crate::identity::{Incarnation, Seq};
 use crate::messages::Sink;
 use crate::time::Time;
@@ -54,7 +53,7 @@ impl Node {
             return;
         }
         let wait = if first { Duration::ZERO } else { LOOK };
-        writer.floor.look = Some(now.mono + wait + random_part(LOOK, &mut self.rng));
+        writer.floor.look = Some(now.mono + wait + self.rng.part_of(LOOK));
         if !first {
             self.publish_again(now, sink);
         }

@@ -45,10 +45,11 @@ impl Node {
     ) {
         self.counters.copies += message.leaves().len() as u64;
         let fields = &message.header().fields;
-        match security::lead(fields, &self.id(), now.wall) {
+        let wall = self.mesh_time(now);
+        match security::lead(fields, &self.id(), wall) {
             Lead::Due => self.merge(now, via, lane, message, sink),
             Lead::Early if self.may_hold(&fields.author) => {
-                let wait = fields.hlc_max.ahead_of(now.wall);
+                let wait = fields.hlc_max.ahead_of(wall);
                 let wait = wait.saturating_sub(crate::frame::header::EARLY);
                 let due = now.mono + wait;
                 self.held.get_or_insert_default().0.push(Held {
@@ -146,8 +147,9 @@ impl Node {
         hlc: crate::time::Hlc,
         sink: &mut impl Sink,
     ) {
+        let wall = self.mesh_time(now);
         if let Some(writer) = &mut self.writer {
-            writer.clock.observe(hlc, now.wall);
+            writer.clock.observe(hlc, wall);
         }
         if self.store.entry_at(author, Slot::MEMBER).is_some_and(|e| won.contains(&e)) {
             self.member_changed(now, author, sink);

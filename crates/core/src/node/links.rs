@@ -1,10 +1,13 @@
 //! Links come and go.
 
 use super::{Node, NodeId, Now, Phase};
+use crate::frame::Slot;
 use crate::identity::{Incarnation, PeerIx};
 use crate::links::Link;
+use crate::membership::Member;
 use crate::messages::{Close, Sink};
 use crate::peer_registry::PeerInfo;
+use crate::telemetry::Event;
 
 impl Node {
     pub(super) fn on_link_up(
@@ -15,7 +18,11 @@ impl Node {
         sink: &mut impl Sink,
     ) {
         self.membership.dial_ended(&node);
+        let was_lost = self.registry.is_absent(&node);
         let Some(peer) = self.known_peer(now, node) else { return };
+        if was_lost {
+            sink.emit(Event::MemberJoined(node));
+        }
         let admitted = self.settings.admission.admits(&node) && !self.is_denied(&node);
         if !admitted || self.store.is_convicted(&node) {
             sink.disconnect(peer, Close::Denied);
@@ -28,7 +35,12 @@ impl Node {
             sink.disconnect(peer, Close::Full);
             return;
         }
-        self.gossip.links.add(Link::new(peer, chosen));
+        let mut link = Link::new(peer, chosen);
+        let usual = self.settings.wanted_links();
+        link.set_eager(self.membership.tree_has_room(self.gossip.links.eager(), usual));
+        self.gossip.links.add(link);
+        let (membership, mut scene) = self.membership_scene(now, sink);
+        membership.link_up(&mut scene, peer);
         if chosen {
             let (gossip, mut scene) = self.gossip_scene(now, sink);
             gossip.greet(&mut scene, peer);
@@ -47,7 +59,7 @@ impl Node {
     /// fills all places of a node must not cut it off.
     fn has_room(&mut self, chosen: bool, sink: &mut impl Sink) -> bool {
         let links = &self.gossip.links;
-        if links.len() < self.settings.max_links {
+        if links.len() < self.settings.most_links() {
             return true;
         }
         let accepted: Vec<PeerIx> =
@@ -68,6 +80,7 @@ impl Node {
 
     fn forget_link(&mut self, peer: PeerIx) {
         self.gossip.links.remove(peer);
+        self.membership.link_down(peer);
         self.gossip.forget_session(peer);
         if let Some(recovery) = &mut self.recovery {
             recovery.forget(peer);
@@ -94,14 +107,27 @@ impl Node {
         if let Some(peer) = self.registry.by_id(&node) {
             return Some(peer);
         }
-        let stranger = PeerInfo {
+        let info = self.absent_member(&node).unwrap_or_else(|| PeerInfo {
             id: node,
             addresses: Vec::new(),
             region: String::new(),
             zone: String::new(),
             incarnation: Incarnation(0),
-        };
-        self.registry.register(stranger, now.mono).ok()
+        });
+        self.registry.register(info, now.mono).ok()
+    }
+
+    /// What is known about a member that was lost and is back: it is no stranger.
+    fn absent_member(&self, node: &NodeId) -> Option<PeerInfo> {
+        if !self.registry.is_absent(node) {
+            return None;
+        }
+        let record = self.store.record(node, Slot::MEMBER);
+        let member = record.as_ref().and_then(|record| Member::decode(record.record.payload).ok());
+        let incarnation = record.map_or(Incarnation(1), |record| record.incarnation);
+        let (addresses, region, zone) =
+            member.map(|m| (m.addresses, m.region, m.zone)).unwrap_or_default();
+        Some(PeerInfo { id: *node, addresses, region, zone, incarnation })
     }
 
     pub(super) fn on_link_down(&mut self, now: Now, peer: PeerIx) {

@@ -20,6 +20,7 @@ mod recovery;
 mod views;
 mod writer;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,18 +29,19 @@ use crate::config::Settings;
 use crate::crdt::Store;
 use crate::digest::Root;
 use crate::error::Refused;
-use crate::frame::{Class, Job, Sealed, verify};
+use crate::frame::{Class, Job, Sealed, Slot, verify};
 use crate::gossip::Gossip;
 use crate::identity::{Incarnation, NodeId, PeerIx, Signer};
 use crate::links::Links;
-use crate::membership::{self, Membership};
-use crate::messages::{Input, Message, Sink};
+use crate::membership::{self, Member, Membership};
+use crate::messages::{Close, Input, Message, Sink};
+use crate::partition::PartitionStatus;
 use crate::peer_registry::{Directory, PeerRegistry};
 use crate::rng::Rng;
 use crate::security;
 pub use crate::security::Checked;
 use crate::telemetry::Counters;
-use crate::time::{Now, Time};
+use crate::time::{Now, Time, WallMs};
 use denied::Denied;
 use intake::Waiting;
 use recovery::Recovery;
@@ -147,7 +149,7 @@ impl Node {
         Node {
             store: Store::new(Arc::clone(&settings), Class::Cell, rng.next_u64()),
             gossip: Gossip::new(&settings, &mut rng, now),
-            membership: Membership::default(),
+            membership: Membership::new(&settings, &mut rng, now.mono),
             writer: None,
             recovery: None,
             held: None,
@@ -178,7 +180,8 @@ impl Node {
         if self.gossip.links.get(via).is_none() {
             return Checked::Refused(Refused::UnknownPeer);
         }
-        match security::check(&self.settings, &self.store, &self.id(), now.wall, bytes) {
+        let mesh_time = self.mesh_time(now);
+        match security::check(&self.settings, &self.store, &self.id(), mesh_time, bytes) {
             Checked::Verify(job) if self.is_denied(&job.sealed().header().fields.author) => {
                 Checked::Refused(Refused::NotAdmitted)
             }
@@ -188,6 +191,9 @@ impl Node {
 
     /// Something happened. Never fails and never blocks.
     pub fn handle(&mut self, now: Now, input: Input<'_>, sink: &mut impl Sink) {
+        if let Some(via) = input.came_over() {
+            self.membership.heard(via, now.mono);
+        }
         match input {
             Input::Verified(via, lane, message) => {
                 self.on_verified(now, via, lane, message, sink);
@@ -204,7 +210,10 @@ impl Node {
             Input::LinkDown(peer) => self.on_link_down(now, peer),
             // The next regular look at the links chooses somebody else: a partition must not become
             // a storm of dials.
-            Input::DialFailed(node) => self.membership.dial_ended(&node),
+            Input::DialFailed(node) => {
+                let (membership, mut scene) = self.membership_scene(now, sink);
+                membership.dial_failed(&mut scene, &node);
+            }
             Input::Rtt(peer, rtt) => {
                 self.registry.observe_rtt(peer, rtt);
             }
@@ -218,6 +227,10 @@ impl Node {
         if self.gossip.links.get(via).is_none() {
             self.counters.refuse(Refused::UnknownPeer);
             return;
+        }
+        if let Message::Digest(digest) = message {
+            let ahead = digest.wall.0.wrapping_sub(now.wall.0).cast_signed();
+            self.membership.heard_clock(via, ahead);
         }
         let recovering = self.recovery.is_some();
         let (gossip, mut scene) = self.gossip_scene(now, sink);
@@ -235,6 +248,15 @@ impl Node {
             }
             Message::Recover => self.on_recover(now, via, sink),
             Message::Recovered(sent) => self.on_recovered(now, via, *sent, sink),
+            Message::Alive(heard) => self.membership.told(via, *heard),
+            Message::Ask(node) => {
+                let (membership, mut scene) = self.membership_scene(now, sink);
+                membership.asked(&mut scene, via, node);
+            }
+            Message::Vouch(node) => {
+                let (membership, mut scene) = self.membership_scene(now, sink);
+                membership.vouched(&mut scene, via, node);
+            }
             Message::Signed(_) => self.on_refused(via, Refused::Malformed, sink),
         }
     }
@@ -257,7 +279,9 @@ impl Node {
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         gossip.on_timeout(&mut scene);
         let (membership, mut scene) = self.membership_scene(now, sink);
-        membership.on_timeout(&mut scene);
+        for dead in membership.on_timeout(&mut scene) {
+            self.end_link(dead, Close::Silent, sink);
+        }
     }
 
     /// What the gossip room needs, borrowed apart from it.
@@ -278,9 +302,32 @@ impl Node {
         let Node { settings, registry, gossip, rng, membership, phase, .. } = self;
         let gone = matches!(phase, Phase::Left | Phase::Convicted | Phase::Denied);
         let members = if gone { 0 } else { registry.members().saturating_sub(1) };
-        let wanted = settings.wanted_links().min(members);
+        let wanted = membership.wanted_links(settings).min(members);
+        let converged = membership.partition() == PartitionStatus::Recovering
+            && gossip.converged_at(now.mono, settings);
         let (now, links) = (now.mono, &mut gossip.links);
-        (membership, membership::Scene { now, wanted, registry, links, rng, sink })
+        let scene =
+            membership::Scene { now, settings, wanted, converged, registry, links, rng, sink };
+        (membership, scene)
+    }
+
+    /// Where others say, or said before they were lost, that `node` is reached.
+    #[must_use]
+    pub fn addresses_of(&self, node: &NodeId) -> Vec<SocketAddr> {
+        let listed = self.registry.by_id(node).and_then(|ix| self.registry.get(ix));
+        if let Some(view) = listed {
+            return view.addresses.to_vec();
+        }
+        let record = self.store.record(node, Slot::MEMBER);
+        let member = record.and_then(|record| Member::decode(record.record.payload).ok());
+        member.map(|member| member.addresses).unwrap_or_default()
+    }
+
+    /// What the clocks of the mesh show, as far as this node knows: its own wall clock, moved to
+    /// the median of its witnesses'. Stamps are made and judged by it.
+    #[must_use]
+    pub fn mesh_time(&self, now: Now) -> WallMs {
+        WallMs(now.wall.0.saturating_add_signed(self.membership.clock_offset()))
     }
 
     /// The node's id.
@@ -315,6 +362,12 @@ impl Node {
     /// The peers, for the operations of the specification that change them.
     pub const fn registry_mut(&mut self) -> &mut PeerRegistry {
         &mut self.registry
+    }
+
+    /// Whether this node is cut off from its quorum.
+    #[must_use]
+    pub fn partition(&self) -> PartitionStatus {
+        self.membership.partition()
     }
 
     /// The links that stand.

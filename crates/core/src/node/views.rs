@@ -3,9 +3,11 @@
 use core::time::Duration;
 
 use super::{Node, NodeId, Now, Phase};
+use crate::config::Mode;
 use crate::crdt::{Contribution, Family, Key, Lww, Sibling, view};
 use crate::digest::Root;
 use crate::identity::{Incarnation, MeshId};
+use crate::partition::{Detector, PartitionStatus};
 use crate::telemetry::Counters;
 use crate::time::WallMs;
 
@@ -24,6 +26,15 @@ pub struct Status {
     pub members: usize,
     /// Links.
     pub links: usize,
+    /// Whether it is cut off from its quorum.
+    pub partition: PartitionStatus,
+    /// What it does when it is.
+    pub mode: Mode,
+    /// Members or witnesses that it reached at the last look, itself included, and how many it
+    /// needs; `None` where partitions are not noticed.
+    pub reachable: Option<(u32, u32)>,
+    /// How long the last recovery from a partition took.
+    pub recovery: Option<Duration>,
     /// Whether its links agree with it.
     pub converged: bool,
     /// How far behind the link is that is furthest behind.
@@ -90,6 +101,10 @@ impl Node {
             phase: self.phase,
             members: self.registry.members(),
             links: self.gossip.links.len(),
+            partition: self.membership.partition(),
+            mode: settings.mode,
+            reachable: self.membership.detector().map(Detector::counted),
+            recovery: self.membership.detector().and_then(Detector::last_recovery),
             converged: self.gossip.converged_at(mono, settings),
             lag: self.gossip.lag(mono, settings),
             root,

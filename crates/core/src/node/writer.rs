@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::floor::Floor;
 use super::{Node, NodeId, Now, Phase};
+use crate::config::Mode;
 use crate::crdt::store::EntryIx;
 use crate::crdt::{Clock, Contribution, Family, Key, Op, Store, draft, key_of};
 use crate::error::{StoreFault, WriteError};
@@ -21,6 +22,7 @@ use crate::identity::{AgentNo, Incarnation, Limits, Seq};
 use crate::membership::Member;
 use crate::messages::sink::{OwnRecord, PersistId, WriteId};
 use crate::messages::{Persist, Receipt, Sink};
+use crate::partition::{Detector, PartitionStatus};
 use crate::time::{Hlc, Time, WallMs};
 
 /// Writes that wait at most, for recovery or for the disk.
@@ -31,6 +33,10 @@ const COALESCE: Duration = Duration::from_millis(2);
 const ASK_DISK_AGAIN: Duration = Duration::from_secs(1);
 /// A slot whose record is deleted or expired is used again after this long.
 const REUSE_AFTER_MS: u64 = 3_600_000;
+/// When a write that a partition refused is worth another try: nodes that are cut off look for a
+/// way out twice a second, and recovery takes a second at least.
+const RETRY_PARTITIONED_MS: u32 = 2_000;
+const RETRY_RECOVERING_MS: u32 = 500;
 
 pub(super) struct Writer {
     pub(super) chain: Chain,
@@ -237,6 +243,22 @@ impl Node {
         }
     }
 
+    /// Whether the mode allows writes of the application now.
+    fn may_write(&self) -> Result<(), WriteError> {
+        let recovering = match self.membership.partition() {
+            PartitionStatus::Healthy => return Ok(()),
+            PartitionStatus::Recovering => true,
+            PartitionStatus::Partitioned { .. } => false,
+        };
+        let counted = self.membership.detector().map(Detector::counted);
+        let Some((reachable, required)) = counted.filter(|_| self.settings.mode == Mode::ReadOnly)
+        else {
+            return Ok(());
+        };
+        let retry_after_ms = if recovering { RETRY_RECOVERING_MS } else { RETRY_PARTITIONED_MS };
+        Err(WriteError::Partitioned { recovering, reachable, required, retry_after_ms })
+    }
+
     fn write(
         &mut self,
         now: Now,
@@ -245,13 +267,14 @@ impl Node {
         op: &Op,
         sink: &mut impl Sink,
     ) -> Result<(), WriteError> {
-        let me = self.id();
+        self.may_write()?;
+        let (me, wall) = (self.id(), self.mesh_time(now));
         let Node { writer: Some(writer), store, settings, .. } = self else { return Ok(()) };
         let limits = &settings.genesis.limits;
         let mut clock = writer.clock.clone();
         let drafted = {
             let contributions = writer.contributions(store, me, op.key());
-            draft(op, me, &contributions, limits, &mut clock, now.wall)?
+            draft(op, me, &contributions, limits, &mut clock, wall)?
         };
         writer.clock = clock;
         let Some(draft) = drafted else {
@@ -262,7 +285,7 @@ impl Node {
         };
         let slot = match draft.replaces {
             Some(slot) => slot,
-            None => writer.free_slot(store, &me, limits, now.wall)?,
+            None => writer.free_slot(store, &me, limits, wall)?,
         };
         let head = RecordHead {
             tombstone: draft.tombstone,
@@ -389,6 +412,7 @@ impl Node {
 
     /// Writes the own member record.
     pub(super) fn announce(&mut self, now: Now, left: bool, sink: &mut impl Sink) {
+        let wall = self.mesh_time(now);
         let config = &self.settings;
         let member = Member {
             left,
@@ -398,7 +422,7 @@ impl Node {
             addresses: config.addresses.clone(),
         };
         let Some(writer) = &mut self.writer else { return };
-        let hlc = writer.clock.stamp(now.wall, Hlc::default());
+        let hlc = writer.clock.stamp(wall, Hlc::default());
         let head = RecordHead::new(Slot::MEMBER, Kind::MEMBER, hlc);
         let bytes = head.encode(&member.encode());
         writer.pending.push(Pending { slot: Slot::MEMBER, bytes, write: None, hlc });

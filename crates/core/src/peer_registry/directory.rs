@@ -266,6 +266,10 @@ impl Directory {
         self.absent.len()
     }
 
+    pub(super) fn absent_ids(&self) -> impl Iterator<Item = &NodeId> {
+        self.absent.iter()
+    }
+
     pub(super) fn is_absent(&self, id: &NodeId) -> bool {
         self.absent.contains(id)
     }

@@ -248,13 +248,31 @@ impl PeerRegistry {
         let is_stale = |ix: &PeerIx| self.get(*ix).is_some_and(|peer| peer.last_seen < older_than);
         let stale: Vec<PeerIx> = self.all().filter(is_stale).collect();
         for ix in &stale {
-            if let Some(row) = self.row(*ix) {
-                let (id, place) = (row.id, row.place());
-                self.remove(*ix, place);
-                Arc::make_mut(&mut self.directory).remember_absent(id);
-            }
+            self.bury(*ix);
         }
         stale.len()
+    }
+
+    /// Takes a peer out of the list that nobody reaches; it stays a member for the quorum. False if
+    /// `ix` is nobody's.
+    pub fn bury(&mut self, ix: PeerIx) -> bool {
+        let Some((id, place)) = self.row(ix).map(|row| (row.id, row.place())) else { return false };
+        self.remove(ix, place);
+        Arc::make_mut(&mut self.directory).remember_absent(id);
+        true
+    }
+
+    /// Whether `id` is a member that is not listed, because nobody reached it.
+    #[must_use]
+    pub fn is_absent(&self, id: &NodeId) -> bool {
+        self.directory.is_absent(id)
+    }
+
+    /// The absent member behind `after`, in the order of ids and round again. O(absent).
+    #[must_use]
+    pub fn next_absent(&self, after: &NodeId) -> Option<NodeId> {
+        let all = || self.directory.absent_ids().filter(|id| !self.is_own(id));
+        all().filter(|id| *id > after).min().or_else(|| all().min()).copied()
     }
 
     /// All that is known about `ix`; `None` if the peer is gone.

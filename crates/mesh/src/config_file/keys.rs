@@ -63,7 +63,6 @@ pub const PREFIX: &str = "KNHK_MESH_";
 const LEADERS: &str = "leaders of regions";
 const HIERARCHY: &str = "the hierarchy of levels";
 const TELEMETRY: &str = "the export of telemetry";
-const PARTITION: &str = "the detection of partitions";
 
 const FANOUT: Kind = Kind::Number(1, 100);
 const MILLISECONDS: Kind = Kind::Number(10, 60_000);
@@ -213,10 +212,8 @@ pub const KEYS: &[Key] = &[
         Kind::Word(&["available", "read_only", "quorum_only"]),
         None,
         "what a minority may do",
-    )
-    .waits(PARTITION),
-    key("partition.detect", Kind::Word(&["fast", "thrifty"]), None, "cost of detection")
-        .waits(PARTITION),
+    ),
+    key("partition.detect", Kind::Word(&["fast", "thrifty"]), None, "cost of detection"),
     key("node.region", NAME, None, "region of this node"),
     key("node.zone", NAME, None, "zone of this node"),
     key(

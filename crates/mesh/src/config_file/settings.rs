@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use knhk_mesh_core::config::{Admission, Config};
+use knhk_mesh_core::config::{Admission, Config, Detect, Mode};
 use knhk_mesh_core::identity::{Genesis, Limits, NodeId};
 
 use super::effective::Effective;
@@ -105,6 +105,8 @@ impl Effective {
             batch_size: size(self.network.batch_size),
             #[expect(clippy::cast_possible_truncation, reason = "a share keeps its meaning")]
             byzantine_threshold: self.security.byzantine_threshold as f32,
+            mode: mode(&self.partition.mode),
+            detect: detect(&self.partition.detect),
             region: self.node.region.clone().unwrap_or_default(),
             zone: self.node.zone.clone().unwrap_or_default(),
             addresses: addresses(&self.node.advertise),
@@ -225,6 +227,21 @@ impl Effective {
     fn chosen_links(&self) -> usize {
         let log2 = self.agent_count.map_or(0, |count| count.max.ilog2() as usize + 1);
         LEAST_CHOSEN_LINKS.max(log2).max(size(self.gossip.own.fanout))
+    }
+}
+
+fn mode(word: &str) -> Mode {
+    [Mode::ReadOnly, Mode::QuorumOnly]
+        .into_iter()
+        .find(|mode| mode.name() == word)
+        .unwrap_or(Mode::Available)
+}
+
+fn detect(word: &str) -> Detect {
+    match word {
+        "fast" => Detect::Fast,
+        "thrifty" => Detect::Thrifty,
+        _ => Detect::BySize,
     }
 }
 

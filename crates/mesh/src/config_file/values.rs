@@ -161,7 +161,10 @@ impl Values {
             self.put("network.batch_size", Value::Number(1), Origin::Default, Vec::new());
         }
         if let Some(topology) = topology {
-            let mode = if topology == Topology::FlatMesh { "available" } else { "read_only" };
+            // Three or fewer need each other: one that restarts would stop all.
+            let few = self.range("agent_count").is_some_and(|count| count.max <= 3);
+            let available = few || topology == Topology::FlatMesh;
+            let mode = if available { "available" } else { "read_only" };
             self.default("partition.mode", Value::Text(mode.into()));
             for i in 0..self.regions {
                 if topology.knows(super::topology::Scope::Regions) {
@@ -170,9 +173,10 @@ impl Values {
             }
         }
         if !self.failed.contains("agent_count") {
-            let few = self.range("agent_count").is_some_and(|count| count.max <= 64);
-            let detect = if few { "fast" } else { "thrifty" };
-            self.default("partition.detect", Value::Text(detect.into()));
+            if let Some(count) = self.range("agent_count") {
+                let detect = if count.max <= 64 { "fast" } else { "thrifty" };
+                self.default("partition.detect", Value::Text(detect.into()));
+            }
         }
         match self.regions {
             0 => self.default("node.region", Value::Text("local".into())),

@@ -110,6 +110,16 @@ impl Dialler {
         }
     }
 
+    /// A member that is wanted now, however often it failed to answer.
+    pub(crate) fn end_pause(&mut self, node: &NodeId, now: Instant) {
+        if let Some(member) = self.members.get_mut(node)
+            && member.state != State::Dialling
+        {
+            member.state = State::Resting(now);
+            member.backoff.reset();
+        }
+    }
+
     /// Dials what is due. Answers the members that cannot be dialled for want of an address.
     pub(crate) fn due(&mut self, now: Instant, transport: &Transport) -> Vec<NodeId> {
         for seed in &mut self.seeds {
@@ -199,7 +209,7 @@ impl Dialler {
         Some(node)
     }
 
-    /// No link is left: every seed is worth a dial again.
+    /// No link is left, or too few: every seed is worth a dial again.
     pub(crate) fn alone(&mut self, now: Instant) {
         for seed in &mut self.seeds {
             if matches!(seed.state, State::Resting(_)) {

@@ -39,8 +39,8 @@ pub(crate) struct Effects {
     pub(super) stored: VecDeque<Answer>,
     /// Full lanes, for the node to hear of.
     pub(super) congested: Vec<(PeerIx, Lane)>,
-    /// Members to dial.
-    pub(super) wanted: Vec<NodeId>,
+    /// Members to dial, and whether their pauses are over.
+    pub(super) wanted: Vec<(NodeId, bool)>,
     replies: HashMap<WriteId, Reply>,
     last_write: u64,
 }
@@ -131,8 +131,8 @@ impl Sink for Effects {
         self.watchers.changed(family, key);
     }
 
-    fn connect(&mut self, node: NodeId) {
-        self.wanted.push(node);
+    fn connect(&mut self, node: NodeId, urgent: bool) {
+        self.wanted.push((node, urgent));
     }
 
     fn disconnect(&mut self, peer: PeerIx, why: Close) {
@@ -140,7 +140,7 @@ impl Sink for Effects {
     }
 
     fn emit(&mut self, event: Event) {
-        if let Event::MemberJoined(node) | Event::MemberLeft(node) = event
+        if let Event::MemberJoined(node) | Event::MemberLeft(node) | Event::MemberLost(node) = event
             && self.mirror.is_open()
         {
             self.members.push(node);

@@ -18,7 +18,6 @@ mod links;
 mod notices;
 
 use std::mem::take;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +28,7 @@ use knhk_mesh_core::frame::{self, Tag};
 use knhk_mesh_core::identity::{AgentNo, NodeId, PeerIx};
 use knhk_mesh_core::messages::{Input, Lane, Message, Receipt};
 use knhk_mesh_core::node::{Checked, Node};
+use knhk_mesh_core::partition::PartitionStatus;
 use knhk_mesh_core::time::Now;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -343,9 +343,13 @@ impl NodeTask {
         for (peer, lane) in take(&mut self.effects.congested) {
             self.node.handle(self.clock.now(), Input::Congested(peer, lane), &mut self.effects);
         }
-        for node in take(&mut self.effects.wanted) {
-            let addresses = addresses_of(&self.node, &node);
-            self.effects.dialler.want(node, &addresses, Instant::now(), &self.transport);
+        for (node, urgent) in take(&mut self.effects.wanted) {
+            let addresses = self.node.addresses_of(&node);
+            let now = Instant::now();
+            if urgent {
+                self.effects.dialler.end_pause(&node, now);
+            }
+            self.effects.dialler.want(node, &addresses, now, &self.transport);
         }
         for member in take(&mut self.effects.members) {
             self.effects.mirror.refresh_peer(&member, &self.node, &self.clock);
@@ -361,6 +365,10 @@ impl NodeTask {
             if let Some(rtt) = rtt {
                 self.input(Input::Rtt(peer, rtt));
             }
+        }
+        if self.node.partition() != PartitionStatus::Healthy {
+            // Whoever is on the other side may be known to a seed.
+            self.effects.dialler.alone(Instant::now());
         }
         self.node.registry_mut().rebuild_near();
         self.compare_notices();
@@ -381,11 +389,4 @@ impl NodeTask {
             }
         }
     }
-}
-
-/// Where a member says that others reach it.
-fn addresses_of(node: &Node, member: &NodeId) -> Vec<SocketAddr> {
-    let registry = node.registry();
-    let view = registry.by_id(member).and_then(|ix| registry.get(ix));
-    view.map(|view| view.addresses.to_vec()).unwrap_or_default()
 }

@@ -299,7 +299,7 @@ impl From<Close> for DialError {
             Close::Duplicate | Close::Rotated => DialError::AlreadyLinked,
             Close::Full => DialError::Full,
             Close::Denied | Close::Expired => DialError::NotAdmitted,
-            Close::Leaving => DialError::Leaving,
+            Close::Leaving | Close::Silent => DialError::Leaving,
             Close::Protocol => DialError::Handshake("the peer found a fault".into()),
         }
     }

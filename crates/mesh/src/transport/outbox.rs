@@ -2,7 +2,7 @@
 //! same outbox, so priority, batching and what "full" means are the same everywhere.
 //!
 //! ```text
-//! Link::send -> control 64 KiB | digest 1 slot | delta 256 KiB | bulk 1 MiB -> writer: one batch
+//! Link::send -> control 64 KiB | digest: newest | delta 256 KiB | bulk 1 MiB -> writer: one batch
 //! ```
 //!
 //! There is no delay: the writer takes what is there. While it writes, more gathers and leaves as
@@ -56,6 +56,11 @@ impl Queue {
         self.bytes += message.len();
         self.messages.push_back(message);
         Ok(())
+    }
+
+    fn forget(&mut self, kind: Option<u8>) {
+        self.messages.retain(|message| message.first().copied() != kind);
+        self.bytes = self.messages.iter().map(Bytes::len).sum();
     }
 
     fn take(&mut self) -> Vec<Bytes> {
@@ -122,8 +127,8 @@ impl Outbox {
         }
         let queue = &mut state.queues[lane as usize];
         if lane == Lane::Digest {
-            // Only the newest is worth sending.
-            queue.take();
+            // Only the newest of a kind is worth sending: a digest, a heartbeat.
+            queue.forget(message.first().copied());
         }
         let pushed = queue.push(message, capacity(lane));
         let wake = pushed.is_ok() && std::mem::take(&mut state.writer_waits);

@@ -17,7 +17,7 @@ pub(crate) fn check(crowd: &Crowd, plan: &Plan) -> Vec<String> {
     for (i, host) in crowd.engine.hosts().filter(|(_, host)| host.is_honest()) {
         broken.extend(truth.against(&host.node).map(|what| format!("node {i}: {what}")));
         let links = host.node.linked().count();
-        if links > plan.settings.max_links {
+        if links > plan.settings.most_links() {
             broken.push(format!("node {i}: {links} links"));
         }
         if broken.len() >= MOST {

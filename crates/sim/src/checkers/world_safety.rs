@@ -64,7 +64,7 @@ fn bounds(world: &World, i: NodeIx) -> impl Iterator<Item = String> + '_ {
     let peers = node.registry().all().count();
     let most_peers = node.registry().members() + links;
     [
-        (links, settings.max_links, "links"),
+        (links, settings.most_links(), "links"),
         (authors, limits.max_authors as usize, "authors"),
         (peers, most_peers, "peers that are neither members nor linked"),
     ]

@@ -137,7 +137,7 @@ impl Sink for Outcome {
             self.changes.push((family, key.to_vec()));
         }
     }
-    fn connect(&mut self, node: NodeId) {
+    fn connect(&mut self, node: NodeId, _: bool) {
         self.connects.push(node);
     }
     fn disconnect(&mut self, peer: PeerIx, _: knhk_mesh_core::messages::Close) {

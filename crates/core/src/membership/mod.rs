@@ -1,0 +1,217 @@
+//! Who is there: the member record in slot 0 of each author is the directory, replicated like any
+//! other record. Links are kept to members chosen at random from it: to the detector's witnesses if
+//! partitions are to be noticed, else to any.
+//!
+//! ```text
+//!   member record --merge--> registry --random--> witnesses --dial--> link --> heard, or silent
+//!        ^                                            |                             |
+//!        `---- written by the node itself, only       `-- one replaced every 10 s   v
+//!                                                         partition detector, rescue dials
+//! ```
+
+mod clocks;
+mod dials;
+mod lost;
+mod member;
+mod watch;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::config::{Detect, Settings};
+use crate::identity::{NodeId, PeerIx};
+use crate::links::{Link, Links};
+use crate::messages::Sink;
+use crate::partition::Detector;
+use crate::peer_registry::PeerRegistry;
+use crate::rng::Rng;
+use crate::time::Time;
+use dials::Dials;
+pub use member::Member;
+use watch::Watch;
+
+/// How often the links are looked after when nothing happens.
+const CARE: Duration = Duration::from_millis(500);
+/// How often one chosen link is replaced by another.
+const ROTATION: Duration = Duration::from_secs(10);
+
+/// Keeps the node linked.
+#[derive(Debug, Default)]
+pub struct Membership {
+    /// What a node in a large simulation does without.
+    rest: Option<Box<Rest>>,
+    next_care: Time,
+    next_rotation: Time,
+}
+
+/// While there is something in it.
+#[derive(Debug, Default)]
+struct Rest {
+    dials: Dials,
+    watch: Option<Watch>,
+}
+
+/// What the membership room may touch for the length of one call.
+pub struct Scene<'a, S: Sink> {
+    /// The time of the call.
+    pub now: Time,
+    /// The node's settings.
+    pub settings: &'a Arc<Settings>,
+    /// Links that the node wants to choose itself; none when it has left.
+    pub wanted: usize,
+    /// Whether the links agree with this node, as far as that matters.
+    pub converged: bool,
+    /// The members.
+    pub registry: &'a mut PeerRegistry,
+    /// The links.
+    pub links: &'a mut Links,
+    /// Randomness of the node.
+    pub rng: &'a mut Rng,
+    /// The way out.
+    pub sink: &'a mut S,
+}
+
+impl Membership {
+    /// A membership that knows nobody.
+    #[must_use]
+    pub fn new(settings: &Settings, rng: &mut Rng, now: Time) -> Self {
+        if settings.detect == Detect::Off {
+            return Membership::default();
+        }
+        let phase = rng.part_of(Duration::from_millis(50));
+        let watch = Some(Watch::new(Detector::new(settings, now, phase)));
+        let rest = Some(Box::new(Rest { dials: Dials::default(), watch }));
+        Membership { rest, ..Membership::default() }
+    }
+
+    /// When the links want to be looked after.
+    #[must_use]
+    pub fn next_timeout(&self) -> Time {
+        self.watch().map_or(self.next_care, |watch| self.next_care.min(watch.next_timeout()))
+    }
+
+    /// Links or members changed: look soon.
+    pub fn care_soon(&mut self, now: Time) {
+        self.next_care = self.next_care.min(now + Duration::from_millis(5));
+    }
+
+    /// Looks after the links if it is time, and tells which ones are dead.
+    pub fn on_timeout<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> Vec<PeerIx> {
+        self.keep_watch(scene);
+        if scene.now < self.next_care {
+            return Vec::new();
+        }
+        let jitter = CARE / 4 * scene.rng.below(4);
+        self.next_care = scene.now + CARE + jitter;
+        self.keep_dials(|_, deadline| deadline > scene.now);
+        self.recruit(scene);
+        let missing = scene.wanted.saturating_sub(scene.links.chosen());
+        if scene.wanted == 0 {
+            // Nobody is there, or this node has left.
+        } else if self.watch().is_some() {
+            self.link_witnesses(scene);
+            self.look_for_the_lost(scene);
+        } else if missing > 0 {
+            self.choose(scene, missing);
+        } else if self.rotation_is_due(scene) {
+            self.rotate(scene);
+        }
+        self.watch().map_or_else(Vec::new, |watch| watch.detector.dead_links(scene.now))
+    }
+
+    fn rotation_is_due<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> bool {
+        if scene.now < self.next_rotation {
+            return false;
+        }
+        let first = self.next_rotation == Time::ZERO;
+        self.next_rotation = scene.now + ROTATION + ROTATION / 10 * scene.rng.below(4);
+        !first
+    }
+
+    /// Chooses `missing` more members: links that stand already, or dials.
+    fn choose<S: Sink>(&mut self, scene: &mut Scene<'_, S>, missing: usize) {
+        let mut open = missing.saturating_sub(self.dials_under_way());
+        let mut drawn = Vec::new();
+        scene.registry.random(2 * missing, scene.rng, &mut drawn);
+        for peer in drawn {
+            if open == 0 {
+                return;
+            }
+            match scene.links.get_mut(peer) {
+                Some(link) if link.chosen() => {}
+                Some(link) => {
+                    link.set_chosen(true);
+                    open -= 1;
+                }
+                None => open -= usize::from(self.dial(scene, peer)),
+            }
+        }
+    }
+
+    fn dial<S: Sink>(&mut self, scene: &mut Scene<'_, S>, peer: PeerIx) -> bool {
+        let Some(member) = scene.registry.get(peer) else { return false };
+        if member.addresses.is_empty() && self.watch().is_none() {
+            return false;
+        }
+        let node = member.id;
+        let fits = self.rest.get_or_insert_default().dials.start(node, scene.now);
+        if fits {
+            scene.sink.connect(node, false);
+        }
+        fits
+    }
+
+    /// One more link; the one that it replaces goes when the new one stands.
+    fn rotate<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
+        let mut drawn = Vec::new();
+        scene.registry.random(4, scene.rng, &mut drawn);
+        let unlinked = drawn.into_iter().find(|&peer| scene.links.get(peer).is_none());
+        if let Some(peer) = unlinked {
+            self.dial(scene, peer);
+        }
+    }
+
+    /// A dial ended, well or not.
+    pub fn dial_ended(&mut self, node: &NodeId) {
+        self.keep_dials(|dialled, _| dialled != node);
+    }
+
+    fn dials_under_way(&self) -> usize {
+        self.rest.as_ref().map_or(0, |rest| rest.dials.len())
+    }
+
+    fn keep_dials(&mut self, keeps: impl Fn(&NodeId, Time) -> bool) {
+        if let Some(rest) = &mut self.rest {
+            rest.dials.retain(keeps);
+        }
+        self.rest.take_if(|rest| rest.dials.len() == 0 && rest.watch.is_none());
+    }
+
+    fn watch(&self) -> Option<&Watch> {
+        self.rest.as_ref()?.watch.as_ref()
+    }
+
+    fn watch_mut(&mut self) -> Option<&mut Watch> {
+        self.rest.as_mut()?.watch.as_mut()
+    }
+
+    /// The link to end when one of its own choice came up and is one too many: no witness, and
+    /// outside of the tree if possible.
+    pub fn surplus<S: Sink>(&self, scene: &mut Scene<'_, S>, newest: PeerIx) -> Option<PeerIx> {
+        if scene.links.chosen() <= scene.wanted {
+            return None;
+        }
+        let is_witness = |peer| self.watch().is_some_and(|watch| watch.detector.is_witness(peer));
+        let candidates = |eager: bool| {
+            let fits = |l: &&Link| l.chosen() && l.eager() == eager && l.peer != newest;
+            let of_these = scene.links.iter().filter(fits).map(|l| l.peer);
+            of_these.filter(|&peer| !is_witness(peer)).collect::<Vec<_>>()
+        };
+        let mut from = candidates(false);
+        if from.is_empty() {
+            from = candidates(true);
+        }
+        let count = u32::try_from(from.len()).ok().filter(|&n| n > 0)?;
+        Some(from[scene.rng.below(count) as usize])
+    }
+}
