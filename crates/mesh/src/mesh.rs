@@ -128,12 +128,8 @@ impl Mesh {
             config.addresses.push(local_addr);
         }
         let node_id = keypair.node_id();
-        let restored = Restored {
-            incarnation: opened.found.incarnation,
-            records: opened.found.records,
-            outdated: opened.found.outdated,
-            new_key: opened.key.made || opened.key.unused.is_some(),
-        };
+        let new_key = opened.key.made || opened.key.unused.is_some();
+        let restored = restored(opened.found, new_key);
         let clock = Clock::start(options.clock);
         let seed = mix(random ^ 1);
         let config = config::Settings::new(config)?;
@@ -319,6 +315,11 @@ struct Key {
     made: bool,
     /// Its file, if nobody has used it yet.
     unused: Option<PathBuf>,
+}
+
+fn restored(found: Found, new_key: bool) -> Restored {
+    let Found { incarnation, records, outdated, .. } = found;
+    Restored { incarnation, records, outdated, new_key }
 }
 
 fn bind(
