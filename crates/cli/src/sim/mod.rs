@@ -72,8 +72,7 @@ fn simulated(args: &Run) -> Result<Report, Failure> {
         let drive = Drive { threads, queue, ..Drive::default() };
         let mut report = scenario::run_driven(&text, args.seed, drive, &mut |at| bar.show(at))
             .map_err(|e| cannot("scenario", &e, "docs/SIMULATION.md describes scenario files"))?;
-        let seed = report.setup.seed;
-        report.reproduce = format!("knhk-mesh sim --scenario {} --seed {seed}", path.display());
+        report.reproduce = scenario::reproduce(&path.to_string_lossy(), report.setup.seed);
         report
     } else {
         let spread = plan::spread(args)?;

@@ -17,6 +17,7 @@ mod table;
 
 pub use compare::{Comparison, Figure, SetupDifference, compare};
 pub use csv::csv;
+pub(crate) use figures::count;
 pub use page::page;
 pub use table::table;
 

@@ -50,6 +50,7 @@ use crate::report::Report;
 use crate::spread::Progress;
 use crate::world::Drive;
 pub use later::{Later, later};
+pub use showing::reproduce;
 
 /// A scenario that cannot be run. Nothing was.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -7,6 +7,7 @@ use super::file::{Expect, File, Lane};
 use super::stage::{Stage, shows};
 use crate::engine::Slot;
 use crate::report::{Point, Report, RoundRow, Setup, Target, Verdict};
+use crate::shell;
 use crate::world::{Drive, NodeIx};
 
 /// Most broken expectations of one kind that are told.
@@ -67,10 +68,16 @@ pub(super) fn report(
         regions: Vec::new(),
         notes: notes(file, &stage, measured),
         faults: stage.faults,
-        reproduce: format!("knhk-mesh sim --scenario {}.toml --seed {}", file.name.0, file.seed),
+        reproduce: reproduce(&format!("{}.toml", file.name.0), file.seed),
     };
     report.judge();
     report
+}
+
+/// The command that runs the scenario file at `path` again.
+#[must_use]
+pub fn reproduce(path: &str, seed: u64) -> String {
+    format!("knhk-mesh sim --scenario {} --seed {seed}", shell::word(path))
 }
 
 fn setup(file: &File, drive: Drive, stage: &Stage, measured: &Measured) -> Setup {
