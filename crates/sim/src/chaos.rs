@@ -140,7 +140,8 @@ impl Maker {
             let ms = self.moment();
             let mut side = || {
                 let first = self.rng.below(self.agents);
-                format!("{first}..{}", first + 1 + self.rng.below(self.agents / 2))
+                let end = first + 1 + self.rng.below(self.agents / 2);
+                format!("{first}..{}", end.min(self.agents))
             };
             let (from, to) = (side(), side());
             let loss = self.of(&["", ", loss = 0.8", ", loss = 0.3"]);

@@ -331,7 +331,7 @@ impl Run<'_> {
             verdict: Verdict::Pass,
             setup: self.setup(),
             targets: Vec::new(),
-            broken: safety::check(crowd, self.plan),
+            broken: safety::check(crowd),
             curve: curve(times.iter().map(|(at, _)| *at), self.honest),
             per_round: course.rows.clone(),
             regions: self.regions(crowd, &times),

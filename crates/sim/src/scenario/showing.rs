@@ -23,6 +23,8 @@ pub(super) struct Measured {
     pub(super) directories: Vec<String>,
     /// Acknowledged writes that are missing.
     pub(super) lost: Vec<String>,
+    /// Views that no order of the writes gives, and writes that nobody heard of.
+    pub(super) wrong: Vec<String>,
     /// Members in the shortest and the longest directory.
     pub(super) listed: (usize, usize),
     pub(super) busiest: u64,
@@ -43,7 +45,7 @@ pub(super) fn report(
     let sim_ms = measured.agreed_after.unwrap_or(file.expect.agree_within_ms.0);
     let targets = targets(file, &mut stage, measured);
     let mut broken = core::mem::take(&mut stage.broken);
-    for list in [&measured.lost, &measured.directories] {
+    for list in [&measured.lost, &measured.wrong, &measured.directories] {
         broken.extend(list.iter().take(MOST).cloned());
     }
     broken.extend(wrong_writes(&stage, &file.expect, measured));
@@ -177,8 +179,9 @@ fn wrong_writes(stage: &Stage, expect: &Expect, measured: &Measured) -> Vec<Stri
             (true, Some(false)) | (false, Some(true)) => {}
             (true, _) => wrong.push(format!("the write of {name} was not refused")),
             (false, Some(false)) => wrong.push(format!("the write of {name} was refused")),
-            // A writer that was killed tells nothing.
-            (false, None) => {}
+            // Who was killed, has left or is hostile tells nothing.
+            (false, None) if watched.orphaned || !measured.live.contains(&watched.node) => {}
+            (false, None) => wrong.push(format!("the write of {name} had no outcome")),
         }
     }
     for &i in &measured.live {
