@@ -150,8 +150,23 @@ fn topology_files_set_what_flags_do_not() {
     let output = run(&format!("sim -c {file} --agents 12 -o json"));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["agents"], &report["setup"]["fanout"]), (&12.into(), &5.into()));
-    // As `config check` ends.
-    assert_eq!(run("sim -c /nowhere.yaml").status.code(), Some(78));
+    assert_eq!(run("sim -c /nowhere.yaml").status.code(), Some(2));
+}
+
+#[test]
+fn a_run_that_is_refused_leaves_no_file_and_no_half_of_one() {
+    let folder = folder("sim-files");
+    let at = |name: &str| folder.join(name).display().to_string();
+    fs::write(at("old.html"), "old").unwrap();
+    run(&format!("sim --latency nowhere --report {} --csv {}", at("new.html"), at("new.csv")));
+    run(&format!("sim --latency nowhere --report {}", at("old.html")));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    assert_eq!(fs::read_to_string(at("old.html")).unwrap(), "old");
+    let one = run(&format!("sim --agents 4 --report {} --csv {}", at("a"), at("a")));
+    assert_eq!(one.status.code(), Some(2));
+    run(&format!("sim --agents 4 --report {}", at("old.html")));
+    assert!(fs::read_to_string(at("old.html")).unwrap().ends_with("</html>\n"));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
 }
 
 #[test]

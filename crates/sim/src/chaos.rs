@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn threads_in_every_slot_do_not_matter() {
         for seed in [103, 104] {
-            let traces = [1, 2, 3].map(|threads| {
+            let traces = [1, 2, 5].map(|threads| {
                 let drive = Drive { threads, ..Drive::default() };
                 run(seed, 12, 6, drive).unwrap().trace_hash
             });

@@ -25,6 +25,8 @@ use crate::world::Drive;
 const MAX_ROUNDS: u64 = 100;
 /// Rounds after which honest nodes have to agree on everything.
 const QUIESCENCE: u32 = 50;
+/// Events between two words on how far a run is.
+const TELL_EVERY: u64 = 100_000;
 /// Points of a curve.
 const MAX_POINTS: usize = 200;
 /// Most nodes: as many as a directory can list.
@@ -225,10 +227,19 @@ impl Run<'_> {
         self.spread.interval.as_millis() as Slot
     }
 
-    fn tell(&mut self, stage: &'static str, crowd: &Crowd) {
-        let tally = crowd.engine.tally();
-        let done = tally.informed as f64 / self.spread.agents as f64;
-        (self.progress)(Progress { stage, sim_ms: crowd.engine.now, done, events: tally.events });
+    /// Runs up to `last` or until everybody honest is informed, and tells on the way how far it is.
+    fn inform(&mut self, stage: &'static str, crowd: &mut Crowd, last: Slot) -> bool {
+        let (honest, progress) = (self.honest, &mut *self.progress);
+        let mut next = 0;
+        crowd.run_until(last, |engine| {
+            let tally = engine.tally();
+            if tally.events >= next {
+                next = tally.events + TELL_EVERY;
+                let done = tally.informed as f64 / honest as f64;
+                progress(Progress { stage, sim_ms: engine.now, done, events: tally.events });
+            }
+            tally.informed >= honest
+        })
     }
 
     /// Lets rounds begin, and updates prune the tree.
@@ -240,9 +251,7 @@ impl Run<'_> {
             crowd.write(self.plan.writers[i], &set(&name, "ready"));
             for _ in 0..20 {
                 let last = crowd.engine.now + self.interval();
-                let all = crowd.run_until(last, |engine| engine.tally().informed >= self.honest);
-                self.tell("warming up", crowd);
-                if all {
+                if self.inform("warming up", crowd, last) {
                     break;
                 }
             }
@@ -270,18 +279,18 @@ impl Run<'_> {
         for round in 1..=MAX_ROUNDS {
             let end = wrote + round * self.interval();
             let honest = self.honest;
-            let done = crowd.run_until(end, |engine| engine.tally().informed >= honest);
+            let done = self.inform("spreading", crowd, end);
             let now = crowd.engine.tally();
             rows.push(RoundRow {
                 round: round as u32,
                 informed: now.informed,
+                honest,
                 messages: now.messages - last.messages,
                 copies: now.copies - last.copies,
                 bytes: now.bytes - last.bytes,
-                theory: all.get(round as usize).copied().unwrap_or(1.0),
+                theory: Some(all.get(round as usize).copied().unwrap_or(1.0)),
             });
             last = now;
-            self.tell("spreading", crowd);
             if done {
                 break;
             }
@@ -336,6 +345,7 @@ impl Run<'_> {
             per_round: course.rows.clone(),
             regions: self.regions(crowd, &times),
             faults: self.faults(sim_ms),
+            aftermath: None,
             notes: self.notes(),
             reproduce: self.command(),
         };
@@ -373,6 +383,7 @@ impl Run<'_> {
             adversaries: self.parts.iter().map(share).collect(),
             warm_up: spread.warm_up(),
             wire: spread.encodes(),
+            inputs: format!("{:016x}", spread.latency.print()),
             threads: spread.threads as u32,
             version: env!("CARGO_PKG_VERSION").into(),
         }

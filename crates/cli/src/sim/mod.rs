@@ -43,6 +43,10 @@ pub(crate) fn run(sim: &Sim) -> Result<(), Failure> {
 
 /// One run, from the plan to its reports.
 fn one(args: &Run) -> Result<(), Failure> {
+    if args.report.is_some() && args.report == args.csv {
+        let message = "--report and --csv name one file";
+        return Err(cannot("unwritable", &message, "name two"));
+    }
     // A file that cannot be written is better known before a run of minutes than after it.
     let page = args.report.as_deref().map(OutputFile::open).transpose()?;
     let csv = args.csv.as_deref().map(OutputFile::open).transpose()?;

@@ -15,8 +15,8 @@ use crate::world::NodeIx;
 
 /// Who is who, and what their processes signed.
 pub(crate) trait Signers {
-    /// The machine of this id, as `node` can know it.
-    fn machine(&self, node: &Node, id: &NodeId) -> Option<NodeIx>;
+    /// The machine of this id.
+    fn machine(&self, id: &NodeId) -> Option<NodeIx>;
     /// Whether it signs two frames for one place, outside of its node.
     fn forks(&self, i: NodeIx) -> bool;
     /// Whether a process of it signed this record: its place in the chain and every byte.
@@ -38,7 +38,7 @@ fn records<'a>(signers: &'a impl Signers, node: &'a Node) -> impl Iterator<Item 
     let store = node.store();
     store.all_entries().filter_map(|entry| store.contribution(entry)).filter_map(|held| {
         let (author, slot, seq) = (held.author, held.record.head.slot.0, held.seq.0);
-        match signers.machine(node, &author) {
+        match signers.machine(&author) {
             None => Some(format!("holds a record of {author}, which is nobody")),
             Some(a) if signers.forks(a) || signers.signed(a, &held) => None,
             Some(a) => {
@@ -52,7 +52,7 @@ fn heads<'a>(signers: &'a impl Signers, node: &'a Node) -> impl Iterator<Item = 
     let store = node.store();
     store.authors().filter_map(|author| {
         let fields = &store.head(author)?.fields;
-        let a = signers.machine(node, author)?;
+        let a = signers.machine(author)?;
         let known =
             signers.forks(a) || signers.signed_up_to(a, fields.incarnation, fields.seq_end());
         (!known).then(|| format!("holds a header of node {a}, which never signed it"))
@@ -61,8 +61,7 @@ fn heads<'a>(signers: &'a impl Signers, node: &'a Node) -> impl Iterator<Item = 
 
 /// Identities and single incarnations.
 fn convictions<'a>(signers: &'a impl Signers, node: &'a Node) -> impl Iterator<Item = String> + 'a {
-    let honest =
-        |author: &&NodeId| !signers.machine(node, author).is_some_and(|a| signers.forks(a));
+    let honest = |author: &&NodeId| !signers.machine(author).is_some_and(|a| signers.forks(a));
     let convicted = node.store().convicted().filter(honest);
     convicted.map(|author| format!("convicted {author}, which forked nothing"))
 }

@@ -2,7 +2,6 @@
 
 use knhk_mesh_core::crdt::Contribution;
 use knhk_mesh_core::identity::{Incarnation, NodeId, Seq};
-use knhk_mesh_core::node::Node;
 
 use super::node_safety::{self, Signers};
 use crate::adversary::Kind;
@@ -23,9 +22,10 @@ pub(crate) fn check(crowd: &Crowd) -> Vec<String> {
 }
 
 impl Signers for Crowd {
-    /// All share one directory: the index in it is the machine's.
-    fn machine(&self, node: &Node, id: &NodeId) -> Option<NodeIx> {
-        node.registry().by_id(id).map(|peer| peer.index())
+    /// All share one directory, in which nobody finds itself: the index in it is the machine's.
+    fn machine(&self, id: &NodeId) -> Option<NodeIx> {
+        let other = usize::from(self.engine.host(0).node.id() == *id);
+        self.engine.host(other).node.registry().by_id(id).map(|peer| peer.index())
     }
     fn forks(&self, i: NodeIx) -> bool {
         let own = self.engine.host(i).own.as_ref();

@@ -3,7 +3,6 @@
 
 use knhk_mesh_core::crdt::Contribution;
 use knhk_mesh_core::identity::{Incarnation, NodeId, Seq};
-use knhk_mesh_core::node::Node;
 use knhk_mesh_core::telemetry::Event;
 
 use super::node_safety::{self, Signers};
@@ -33,7 +32,7 @@ pub(crate) fn queues(world: &World) -> Option<String> {
 }
 
 impl Signers for World {
-    fn machine(&self, _: &Node, id: &NodeId) -> Option<NodeIx> {
+    fn machine(&self, id: &NodeId) -> Option<NodeIx> {
         self.by_id(id)
     }
     fn forks(&self, i: NodeIx) -> bool {

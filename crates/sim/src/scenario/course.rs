@@ -272,10 +272,11 @@ impl Course<'_> {
         self.rows.push(RoundRow {
             round,
             informed: informed as u64,
+            honest: live.len() as u64,
             messages: tally.messages - self.last.messages,
             copies: tally.copies - self.last.copies,
             bytes: tally.bytes - self.last.bytes,
-            theory: 0.0,
+            theory: None,
         });
         let share = informed as f64 / live.len().max(1) as f64;
         self.curve.push(Point { ms: now as f64, informed: share });

@@ -148,6 +148,7 @@ fn parse(text: &str) -> Result<file::File, ScenarioError> {
         }
         check::moment(&file, at).map_err(wrong)?;
     }
+    file.print = crate::latency::text_print(text);
     file.at.sort_by_key(|at| at.ms.0);
     Ok(file)
 }

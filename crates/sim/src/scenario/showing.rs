@@ -6,7 +6,7 @@ use knhk_mesh_core::telemetry::Event;
 use super::file::{Expect, File, Lane};
 use super::stage::{Stage, shows};
 use crate::engine::Slot;
-use crate::report::{Point, Report, RoundRow, Setup, Target, Verdict};
+use crate::report::{Aftermath, Point, Report, RoundRow, Setup, Target, Verdict};
 use crate::shell;
 use crate::world::{Drive, NodeIx};
 
@@ -68,6 +68,7 @@ pub(super) fn report(
         curve,
         per_round: rows,
         regions: Vec::new(),
+        aftermath: Some(aftermath(&stage, measured)),
         notes: notes(file, &stage, measured),
         faults: stage.faults,
         reproduce: reproduce(&format!("{}.toml", file.name.0), file.seed),
@@ -105,6 +106,7 @@ fn setup(file: &File, drive: Drive, stage: &Stage, measured: &Measured) -> Setup
         adversaries,
         warm_up: 0,
         wire: drive.wire,
+        inputs: format!("{:016x}", file.print),
         threads: drive.threads as u32,
         version: env!("CARGO_PKG_VERSION").into(),
     }
@@ -199,6 +201,18 @@ fn wrong_writes(stage: &Stage, expect: &Expect, measured: &Measured) -> Vec<Stri
     }
     wrong.truncate(MOST);
     wrong
+}
+
+fn aftermath(stage: &Stage, measured: &Measured) -> Aftermath {
+    let (world, ledger) = (&stage.world, &stage.ledger);
+    Aftermath {
+        agreed_after_ms: measured.agreed_after,
+        writes_acknowledged: ledger.acknowledged,
+        writes_refused: ledger.refused,
+        writes_gone: ledger.forgiven,
+        writes_lost: measured.lost.len() as u64,
+        messages_refused: (0..world.len()).map(|i| world.node(i).counters().refused_total()).sum(),
+    }
 }
 
 fn notes(file: &File, stage: &Stage, measured: &Measured) -> Vec<String> {
