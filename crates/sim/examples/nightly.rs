@@ -165,11 +165,13 @@ impl Asked {
                 "--files" => asked.files = true,
                 "--print" => asked.print = true,
                 "--only" => asked.only = args.next().ok_or("--only needs a name")?,
-                "--first" => asked.first = number(&name, args.next(), 0, u64::MAX >> 1)?,
-                "--seeds" => asked.seeds = number(&name, args.next(), 0, 1 << 32)?,
-                "--agents" => asked.agents = number(&name, args.next(), 2, 2_000)? as u32,
-                "--seconds" => asked.seconds = number(&name, args.next(), 1, 86_400)? as u32,
-                "--jobs" => asked.jobs = number(&name, args.next(), 1, 64)?,
+                "--first" => asked.first = number(&name, args.next().as_ref(), 0, u64::MAX >> 1)?,
+                "--seeds" => asked.seeds = number(&name, args.next().as_ref(), 0, 1 << 32)?,
+                "--agents" => asked.agents = number(&name, args.next().as_ref(), 2, 2_000)? as u32,
+                "--seconds" => {
+                    asked.seconds = number(&name, args.next().as_ref(), 1, 86_400)? as u32
+                }
+                "--jobs" => asked.jobs = number(&name, args.next().as_ref(), 1, 64)?,
                 _ => return Err(format!("there is no flag {name}")),
             }
         }
@@ -177,8 +179,8 @@ impl Asked {
     }
 }
 
-fn number(name: &str, text: Option<String>, least: u64, most: u64) -> Result<u64, String> {
-    let n = text.as_deref().and_then(|text| text.parse().ok());
+fn number(name: &str, text: Option<&String>, least: u64, most: u64) -> Result<u64, String> {
+    let n = text.and_then(|text| text.parse().ok());
     let n = n.filter(|n| (least..=most).contains(n));
     n.ok_or_else(|| format!("{name} needs a number from {least} to {most}"))
 }
