@@ -169,7 +169,7 @@ impl Asked {
                 "--seeds" => asked.seeds = number(&name, args.next().as_ref(), 0, 1 << 32)?,
                 "--agents" => asked.agents = number(&name, args.next().as_ref(), 2, 2_000)? as u32,
                 "--seconds" => {
-                    asked.seconds = number(&name, args.next().as_ref(), 1, 86_400)? as u32
+                    asked.seconds = number(&name, args.next().as_ref(), 1, 86_400)? as u32;
                 }
                 "--jobs" => asked.jobs = number(&name, args.next().as_ref(), 1, 64)?,
                 _ => return Err(format!("there is no flag {name}")),
