@@ -24,8 +24,8 @@ pub(super) fn read(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// A file that will take its name once its text is there. What the name held stays until then, and a
-/// run that fails leaves nothing.
+/// A file that will take its name once its text is there. What the name held stays until then, and
+/// a run that fails leaves nothing.
 pub(super) struct OutputFile {
     file: File,
     path: PathBuf,

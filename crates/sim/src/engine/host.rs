@@ -78,8 +78,8 @@ impl Host {
         self.own.as_ref().is_none_or(|own| own.conduct.is_none())
     }
 
-    /// Whether a process here signed this record: its incarnation, its place in the chain, and every
-    /// byte of it. Superseded records of a frame are not remembered.
+    /// Whether a process here signed this record: its incarnation, its place in the chain, and
+    /// every byte of it. Superseded records of a frame are not remembered.
     pub(crate) fn signed(&self, held: &Contribution<'_>) -> bool {
         let print = self.own.as_ref().and_then(|own| own.signed.get(&(held.incarnation, held.seq)));
         print == Some(&print_of(&held.record))

@@ -30,8 +30,8 @@ use serde::{Deserialize, Serialize};
 pub struct Report {
     /// Nodes, one agent each.
     pub agents: u32,
-    /// Whole intervals from the write until the last honest node had the update; of a scenario, from
-    /// the end of the faults until all honest nodes held one state.
+    /// Whole intervals from the write until the last honest node had the update; of a scenario,
+    /// from the end of the faults until all honest nodes held one state.
     pub rounds: u32,
     /// The same in simulated milliseconds.
     pub sim_ms: u64,

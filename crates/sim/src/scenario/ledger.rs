@@ -1,6 +1,6 @@
 //! What was acknowledged to whoever wrote, and what of it the mesh owes for ever. Each author has a
-//! counter and a register of its own, so that every view tells how much of it arrived; and all write
-//! to one counter, one register, one set and one multi-value register, where merges show.
+//! counter and a register of its own, so that every view tells how much of it arrived; and all
+//! write to one counter, one register, one set and one multi-value register, where merges show.
 //!
 //! ```text
 //!   acknowledged --> owed --the author's disk is lost--> what every honest live node held then
