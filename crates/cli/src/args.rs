@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// Simulate a mesh of up to a million nodes, deterministically
     ///
     /// Runs the protocol code of production in virtual time: one update, or a scenario.
-    /// Exit code 0 if every target and invariant held, 1 if not, 2 if nothing was run.
+    /// Exit code 0 if every required target and invariant held, 1 if not, 2 if nothing was run.
     #[command(verbatim_doc_comment)]
     Sim(crate::sim::Sim),
     /// Check a configuration, show where its values come from, print its schema

@@ -16,8 +16,6 @@ pub(crate) struct Failure {
     help: String,
     /// For people, instead of message and help.
     text: Option<Box<str>>,
-    /// For programs, besides message and help.
-    diagnostics: Vec<serde_json::Value>,
     /// Further fields of the error, for programs.
     details: serde_json::Map<String, serde_json::Value>,
 }
@@ -34,7 +32,6 @@ impl Failure {
             message: message.to_string(),
             help: help.into(),
             text: None,
-            diagnostics: Vec::new(),
             details: serde_json::Map::new(),
         }
     }
@@ -47,8 +44,9 @@ impl Failure {
         Failure { text: Some(text.into()), ..self }
     }
 
-    pub(crate) fn with_diagnostics(self, diagnostics: Vec<serde_json::Value>) -> Self {
-        Failure { diagnostics, ..self }
+    pub(crate) fn with_diagnostics(mut self, diagnostics: Vec<serde_json::Value>) -> Self {
+        self.details.insert("diagnostics".into(), diagnostics.into());
+        self
     }
 
     pub(crate) fn with_details(self, details: serde_json::Map<String, serde_json::Value>) -> Self {
@@ -69,9 +67,6 @@ impl Failure {
             });
             for (name, value) in &self.details {
                 error[name] = value.clone();
-            }
-            if !self.diagnostics.is_empty() {
-                error["diagnostics"] = self.diagnostics.clone().into();
             }
             writeln!(out, "{}", serde_json::json!({ "error": error }))
         } else if let Some(text) = &self.text {

@@ -1,5 +1,5 @@
 //! `sim` from outside: what it prints where, and how it ends.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -78,6 +78,49 @@ fn a_run_that_fails_still_prints_its_report() {
 }
 
 #[test]
+fn the_printed_command_gives_the_same_run() {
+    let ways = folder("sim-again").join("two regions, it's $5.toml");
+    fs::write(&ways, "regions = [\"a\", \"b\"]\none_way_ms = [[1, 9], [9, 1]]\n").unwrap();
+    let sets: [&[&str]; 4] = [
+        &["--adversary", "forge=0.1", "--adversary", "silent=0.2"],
+        &["--silent", "0.5", "--adversary", "silent=0.25", "--adversary", "omit=10%"],
+        &[
+            "--lanes",
+            "repair",
+            "--adversary",
+            "omit=0.1",
+            "--adversary",
+            "omit=0.2",
+            "--loss",
+            "3%",
+        ],
+        &["--latency", ways.to_str().unwrap(), "--fanout", "5", "--interval-ms", "50"],
+    ];
+    let json = |words: &[String]| -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_knhk-mesh"));
+        let output = command.args(words).args(["-o", "json"]).output().unwrap();
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
+    };
+    for set in sets {
+        let usual = ["sim", "--agents", "50", "--seed", "3"];
+        let words: Vec<String> = usual.iter().chain(set).map(ToString::to_string).collect();
+        let one = json(&words);
+        let command = shlex::split(one["reproduce"].as_str().unwrap()).unwrap();
+        let two = json(&command[1..]);
+        assert_eq!(one["trace_hash"], two["trace_hash"], "{words:?} {command:?}");
+        assert_eq!(one["reproduce"], two["reproduce"]);
+    }
+    let file = folder("sim-again-scenario").join("a scenario.toml");
+    let scenario = "name = 'two words'\nsource = 'made up'\nagents = 4\nseconds = 3\n";
+    fs::write(&file, scenario).unwrap();
+    let words = ["sim", "--scenario", file.to_str().unwrap(), "--seed", "9"];
+    let one = json(&words.map(String::from));
+    let command = shlex::split(one["reproduce"].as_str().unwrap()).unwrap();
+    assert_eq!(one["trace_hash"], json(&command[1..])["trace_hash"], "{command:?}");
+}
+
+#[test]
 fn what_cannot_be_run_ends_with_two() {
     let usage = ["--agents 1", "--loss 2", "--adversary nice=0.1", "--fanout 0", "--threads 0"];
     let both = ["--scenario a.toml --agents 5"];
@@ -86,6 +129,9 @@ fn what_cannot_be_run_ends_with_two() {
         "--scenario /nowhere.toml",
         "--report /nowhere/a.html",
         "--silent 1",
+        "--agents 2 --silent .25 --adversary forge=.25",
+        "--agents 10 --adversary forge=0.01",
+        "--adversary eclipse=0.1",
         "compare /nowhere.json /nowhere.json",
     ];
     for args in usage.iter().chain(&both).chain(&missing) {
@@ -104,8 +150,23 @@ fn topology_files_set_what_flags_do_not() {
     let output = run(&format!("sim -c {file} --agents 12 -o json"));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["agents"], &report["setup"]["fanout"]), (&12.into(), &5.into()));
-    // As `config check` ends.
-    assert_eq!(run("sim -c /nowhere.yaml").status.code(), Some(78));
+    assert_eq!(run("sim -c /nowhere.yaml").status.code(), Some(2));
+}
+
+#[test]
+fn a_run_that_is_refused_leaves_no_file_and_no_half_of_one() {
+    let folder = folder("sim-files");
+    let at = |name: &str| folder.join(name).display().to_string();
+    fs::write(at("old.html"), "old").unwrap();
+    run(&format!("sim --latency nowhere --report {} --csv {}", at("new.html"), at("new.csv")));
+    run(&format!("sim --latency nowhere --report {}", at("old.html")));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    assert_eq!(fs::read_to_string(at("old.html")).unwrap(), "old");
+    let one = run(&format!("sim --agents 4 --report {} --csv {}", at("a"), at("a")));
+    assert_eq!(one.status.code(), Some(2));
+    run(&format!("sim --agents 4 --report {}", at("old.html")));
+    assert!(fs::read_to_string(at("old.html")).unwrap().ends_with("</html>\n"));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
 }
 
 #[test]

@@ -36,8 +36,14 @@ pub enum Kind {
 
 /// A text that names no [`Kind`].
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("no adversary is called `{0}`: there are {all}", all = Kind::names())]
-pub struct NoSuchKind(String);
+pub enum NoSuchKind {
+    /// No adversary of this name is planned.
+    #[error("no adversary is called `{0}`: there are {all}", all = Kind::names())]
+    Unknown(String),
+    /// One of [`Kind::LATER`], and what it waits for.
+    #[error("the adversary `{0}` comes later; it waits for {1}")]
+    Later(&'static str, &'static str),
+}
 
 impl Kind {
     /// Every kind there is.
@@ -96,7 +102,11 @@ impl FromStr for Kind {
     type Err = NoSuchKind;
     fn from_str(text: &str) -> Result<Self, NoSuchKind> {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text);
-        kind.ok_or_else(|| NoSuchKind(text.into()))
+        let later = Kind::LATER.into_iter().find(|(name, _)| *name == text);
+        kind.ok_or_else(|| match later {
+            Some((name, needs)) => NoSuchKind::Later(name, needs),
+            None => NoSuchKind::Unknown(text.into()),
+        })
     }
 }
 
@@ -190,6 +200,10 @@ mod tests {
         }
         let unknown = "kind".parse::<Kind>().map_err(|e| e.to_string());
         assert!(unknown.is_err_and(|text| text.contains("silent, forge")));
+        for (name, needs) in Kind::LATER {
+            let later = name.parse::<Kind>().map_err(|e| e.to_string());
+            assert!(later.is_err_and(|text| text.contains("comes later") && text.contains(needs)));
+        }
     }
 
     #[test]

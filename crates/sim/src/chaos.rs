@@ -140,7 +140,8 @@ impl Maker {
             let ms = self.moment();
             let mut side = || {
                 let first = self.rng.below(self.agents);
-                format!("{first}..{}", first + 1 + self.rng.below(self.agents / 2))
+                let end = first + 1 + self.rng.below(self.agents / 2);
+                format!("{first}..{}", end.min(self.agents))
             };
             let (from, to) = (side(), side());
             let loss = self.of(&["", ", loss = 0.8", ", loss = 0.3"]);
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn threads_in_every_slot_do_not_matter() {
         for seed in [103, 104] {
-            let traces = [1, 2, 3].map(|threads| {
+            let traces = [1, 2, 5].map(|threads| {
                 let drive = Drive { threads, ..Drive::default() };
                 run(seed, 12, 6, drive).unwrap().trace_hash
             });

@@ -16,6 +16,7 @@ use knhk_mesh_core::rng::{Rng, mix};
 use knhk_mesh_core::time::Time;
 
 use crate::adversary::{Conduct, Kind, forked};
+use crate::cast::Corrupt;
 use crate::engine::host::{Host, NEVER};
 use crate::engine::{Engine, Shared, Slot, Who};
 use crate::network::Network;
@@ -32,7 +33,7 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) drive: Drive,
     /// Adversaries by index.
-    pub(crate) corrupt: HashMap<NodeIx, Kind, foldhash::fast::FixedState>,
+    pub(crate) corrupt: Corrupt,
     /// Nodes that write.
     pub(crate) writers: Vec<NodeIx>,
 }

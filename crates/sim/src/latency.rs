@@ -8,7 +8,7 @@
 
 use core::str::FromStr;
 
-use knhk_mesh_core::rng::Rng;
+use knhk_mesh_core::rng::{Rng, mix};
 use serde::Deserialize;
 
 use crate::engine::Slot;
@@ -47,6 +47,11 @@ pub(crate) struct File {
     one_way_ms: Vec<Vec<u64>>,
     #[serde(default = "tenth")]
     jitter: f64,
+}
+
+/// Depends on every byte of a text.
+pub(crate) fn text_print(text: &str) -> u64 {
+    text.bytes().fold(text.len() as u64, |print, byte| mix(print ^ u64::from(byte)))
 }
 
 fn tenth() -> f64 {
@@ -111,6 +116,13 @@ impl Latency {
         let jitter = |ms: u64| (ms as u32, (ms as f64 * file.jitter).ceil() as u32);
         let ways = ways.into_iter().map(jitter).collect();
         Ok(Latency { name: name.into(), regions: file.regions, ways })
+    }
+
+    /// Depends on every region and way, and not on the name.
+    pub(crate) fn print(&self) -> u64 {
+        let names = self.regions.iter().map(|name| text_print(name));
+        let ways = self.ways.iter().map(|&(least, more)| u64::from(least) << 32 | u64::from(more));
+        names.chain(ways).fold(0, |all, one| mix(all ^ one))
     }
 
     /// What it is called.

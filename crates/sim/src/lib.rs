@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adversary;
+mod cast;
 pub mod chaos;
 mod checkers;
 mod crowd;
@@ -23,9 +24,11 @@ pub mod latency;
 pub mod network;
 pub mod report;
 pub mod scenario;
+mod shell;
 pub mod spread;
 pub mod world;
 
 pub use engine::QueueKind;
 pub use network::Network;
+pub use shell::word as shell_word;
 pub use world::{NodeIx, World};

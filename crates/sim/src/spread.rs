@@ -6,25 +6,27 @@
 
 use core::time::Duration;
 
-use hashbrown::HashMap;
 use knhk_mesh_core::config::{Config, Lanes, OutOfRange, Settings};
 use knhk_mesh_core::crdt::{Key, Op};
-use knhk_mesh_core::rng::{Rng, mix};
 
 use crate::adversary::Kind;
+use crate::cast::{self, Part};
 use crate::checkers::{liveness, safety};
 use crate::crowd::{ALL_KEYED, Crowd, Plan};
 use crate::engine::host::NEVER;
 use crate::engine::{QueueKind, Slot, Tally};
 use crate::latency::Latency;
 use crate::network::Network;
-use crate::report::{FaultSpan, Point, RegionCurve, Report, RoundRow, Setup, Verdict};
-use crate::world::{Drive, NodeIx};
+use crate::report::{FaultSpan, Point, RegionCurve, Report, RoundRow, Setup, Verdict, count};
+use crate::shell;
+use crate::world::Drive;
 
 /// Rounds after which a run gives up.
 const MAX_ROUNDS: u64 = 100;
 /// Rounds after which honest nodes have to agree on everything.
 const QUIESCENCE: u32 = 50;
+/// Events between two words on how far a run is.
+const TELL_EVERY: u64 = 100_000;
 /// Points of a curve.
 const MAX_POINTS: usize = 200;
 /// Most nodes: as many as a directory can list.
@@ -49,7 +51,7 @@ pub struct Spread {
     pub queue: QueueKind,
     /// Share of messages lost, 0-1.
     pub loss: f64,
-    /// Shares of nodes that break the protocol, by kind.
+    /// Shares of nodes that break the protocol; those of one kind are added up.
     pub adversaries: Vec<(Kind, f64)>,
     /// How long messages take.
     pub latency: Latency,
@@ -84,9 +86,27 @@ pub enum SpreadError {
     /// Too few or too many nodes.
     #[error("{0} agents; allowed is 2-{MAX_AGENTS}")]
     Agents(u32),
-    /// A share outside 0-1, or shares of more than all nodes.
-    #[error("{0} is no share of the nodes that leaves one honest: use 0-1, such as 0.33")]
+    /// A share outside 0-1.
+    #[error("{0} is no share: use 0-1, such as 0.33")]
     Share(String),
+    /// A share that is less than half a node.
+    #[error("{kind}={share} of {agents} agents is no node: leave it out, or take a larger share")]
+    NoNode {
+        /// The kind of adversary.
+        kind: Kind,
+        /// Its share.
+        share: String,
+        /// Nodes.
+        agents: u32,
+    },
+    /// Shares of all nodes.
+    #[error("{liars} of {agents} agents break the protocol: at least one has to be honest")]
+    NobodyHonest {
+        /// Adversaries of all kinds.
+        liars: u32,
+        /// Nodes.
+        agents: u32,
+    },
     /// A setting of the nodes.
     #[error(transparent)]
     Setting(#[from] OutOfRange),
@@ -124,7 +144,8 @@ impl Spread {
         (u64::from(self.agents).next_power_of_two().trailing_zeros()) + 3
     }
 
-    fn check(&self) -> Result<(), SpreadError> {
+    /// The adversaries, if these options make a run.
+    fn parts(&self) -> Result<Vec<Part>, SpreadError> {
         if !(2..=MAX_AGENTS).contains(&self.agents) {
             return Err(SpreadError::Agents(self.agents));
         }
@@ -133,11 +154,7 @@ impl Spread {
         if let Some(share) = shares.chain([&self.loss]).find(|share| wrong(share)) {
             return Err(SpreadError::Share(share.to_string()));
         }
-        let liars: f64 = self.adversaries.iter().map(|(_, share)| share).sum();
-        if (liars * f64::from(self.agents)).round() as u32 >= self.agents {
-            return Err(SpreadError::Share(liars.to_string()));
-        }
-        Ok(())
+        cast::parts(self.agents, &self.adversaries)
     }
 
     fn settings(&self) -> Result<std::sync::Arc<Settings>, OutOfRange> {
@@ -147,30 +164,6 @@ impl Spread {
         // The directory lists everybody, though few are authors.
         limits.max_authors = limits.max_authors.max(self.agents);
         Settings::new(config)
-    }
-
-    /// Who breaks the protocol, and the honest writers: one for each warm-up and the measured one.
-    fn cast(&self) -> (HashMap<NodeIx, Kind, foldhash::fast::FixedState>, Vec<NodeIx>) {
-        let n = self.agents;
-        let mut rng = Rng::new(mix(self.seed ^ 0x6361_7374));
-        let (mut corrupt, mut writers) = (HashMap::default(), Vec::new());
-        for (kind, share) in &self.adversaries {
-            let mut open = (share * f64::from(n)).round() as u32;
-            while open > 0 {
-                let i = rng.below(n) as NodeIx;
-                if !corrupt.contains_key(&i) {
-                    corrupt.insert(i, *kind);
-                    open -= 1;
-                }
-            }
-        }
-        while writers.len() <= self.warm_up() as usize {
-            let i = rng.below(n) as NodeIx;
-            if !corrupt.contains_key(&i) {
-                writers.push(i);
-            }
-        }
-        (corrupt, writers)
     }
 }
 
@@ -182,9 +175,11 @@ impl Spread {
 /// # Panics
 /// If an invariant of the engine breaks; what the protocol breaks is in the report.
 pub fn run(spread: &Spread, progress: &mut dyn FnMut(Progress)) -> Result<Report, SpreadError> {
-    spread.check()?;
+    let parts = spread.parts()?;
     let settings = spread.settings()?;
-    let (corrupt, writers) = spread.cast();
+    // One writer for each warm-up, and that of the measured update.
+    let writers = spread.warm_up() as usize + 1;
+    let (corrupt, writers) = cast::cast(spread.agents, spread.seed, &parts, writers);
     let network =
         Network { latency: spread.latency.clone(), loss: spread.loss, ..Network::default() };
     let drive = Drive { threads: spread.threads, queue: spread.queue, wire: spread.encodes() };
@@ -195,8 +190,8 @@ pub fn run(spread: &Spread, progress: &mut dyn FnMut(Progress)) -> Result<Report
         let done = i as f64 / nodes as f64;
         progress(Progress { stage: "linking", sim_ms: 0, done, events: 0 });
     });
-    let mut run =
-        Run { spread, plan: &plan, honest: (nodes - plan.corrupt.len()) as u64, progress };
+    let honest = (nodes - plan.corrupt.len()) as u64;
+    let mut run = Run { spread, parts, plan: &plan, honest, progress };
     run.warm_up(&mut crowd);
     let course = run.measure(&mut crowd);
     Ok(run.report(&mut crowd, &course))
@@ -204,6 +199,7 @@ pub fn run(spread: &Spread, progress: &mut dyn FnMut(Progress)) -> Result<Report
 
 struct Run<'a> {
     spread: &'a Spread,
+    parts: Vec<Part>,
     plan: &'a Plan,
     /// How many nodes keep to the protocol.
     honest: u64,
@@ -231,10 +227,19 @@ impl Run<'_> {
         self.spread.interval.as_millis() as Slot
     }
 
-    fn tell(&mut self, stage: &'static str, crowd: &Crowd) {
-        let tally = crowd.engine.tally();
-        let done = tally.informed as f64 / self.spread.agents as f64;
-        (self.progress)(Progress { stage, sim_ms: crowd.engine.now, done, events: tally.events });
+    /// Runs up to `last` or until everybody honest is informed, and tells on the way how far it is.
+    fn inform(&mut self, stage: &'static str, crowd: &mut Crowd, last: Slot) -> bool {
+        let (honest, progress) = (self.honest, &mut *self.progress);
+        let mut next = 0;
+        crowd.run_until(last, |engine| {
+            let tally = engine.tally();
+            if tally.events >= next {
+                next = tally.events + TELL_EVERY;
+                let done = tally.informed as f64 / honest as f64;
+                progress(Progress { stage, sim_ms: engine.now, done, events: tally.events });
+            }
+            tally.informed >= honest
+        })
     }
 
     /// Lets rounds begin, and updates prune the tree.
@@ -246,9 +251,7 @@ impl Run<'_> {
             crowd.write(self.plan.writers[i], &set(&name, "ready"));
             for _ in 0..20 {
                 let last = crowd.engine.now + self.interval();
-                let all = crowd.run_until(last, |engine| engine.tally().informed >= self.honest);
-                self.tell("warming up", crowd);
-                if all {
+                if self.inform("warming up", crowd, last) {
                     break;
                 }
             }
@@ -276,18 +279,18 @@ impl Run<'_> {
         for round in 1..=MAX_ROUNDS {
             let end = wrote + round * self.interval();
             let honest = self.honest;
-            let done = crowd.run_until(end, |engine| engine.tally().informed >= honest);
+            let done = self.inform("spreading", crowd, end);
             let now = crowd.engine.tally();
             rows.push(RoundRow {
                 round: round as u32,
                 informed: now.informed,
+                honest,
                 messages: now.messages - last.messages,
                 copies: now.copies - last.copies,
                 bytes: now.bytes - last.bytes,
-                theory: all.get(round as usize).copied().unwrap_or(1.0),
+                theory: Some(all.get(round as usize).copied().unwrap_or(1.0)),
             });
             last = now;
-            self.tell("spreading", crowd);
             if done {
                 break;
             }
@@ -337,11 +340,12 @@ impl Run<'_> {
             verdict: Verdict::Pass,
             setup: self.setup(),
             targets: Vec::new(),
-            broken: safety::check(crowd, self.plan),
+            broken: safety::check(crowd),
             curve: curve(times.iter().map(|(at, _)| *at), self.honest),
             per_round: course.rows.clone(),
             regions: self.regions(crowd, &times),
             faults: self.faults(sim_ms),
+            aftermath: None,
             notes: self.notes(),
             reproduce: self.command(),
         };
@@ -367,7 +371,7 @@ impl Run<'_> {
 
     fn setup(&self) -> Setup {
         let spread = self.spread;
-        let share = |(kind, share): &(Kind, f64)| (kind.to_string(), *share);
+        let share = |part: &Part| (part.kind.to_string(), part.share);
         Setup {
             scenario: "spread".into(),
             seed: spread.seed,
@@ -376,9 +380,10 @@ impl Run<'_> {
             lanes: lanes(spread.lanes).into(),
             latency: spread.latency.name().into(),
             loss: spread.loss,
-            adversaries: spread.adversaries.iter().map(share).collect(),
+            adversaries: self.parts.iter().map(share).collect(),
             warm_up: spread.warm_up(),
             wire: spread.encodes(),
+            inputs: format!("{:016x}", spread.latency.print()),
             threads: spread.threads as u32,
             version: env!("CARGO_PKG_VERSION").into(),
         }
@@ -403,8 +408,9 @@ impl Run<'_> {
         let always = |what: String| FaultSpan { from_ms: 0.0, until_ms: Some(sim_ms as f64), what };
         let loss =
             (spread.loss > 0.0).then(|| format!("{} % of messages lost", percent(spread.loss)));
-        let liars = spread.adversaries.iter().filter(|(_, share)| *share > 0.0);
-        let liars = liars.map(|(kind, share)| format!("{} % {kind}", percent(*share)));
+        let liars = self.parts.iter().map(|Part { kind, share, nodes }| {
+            format!("{} % {kind}: {}", percent(*share), count(u64::from(*nodes), "node"))
+        });
         loss.into_iter().chain(liars).map(always).collect()
     }
 
@@ -424,15 +430,13 @@ impl Run<'_> {
         let s = self.spread;
         let mut line = format!("knhk-mesh sim --agents {} --seed {}", s.agents, s.seed);
         line += &format!(" --lanes {} --fanout {}", lanes(s.lanes), s.fanout);
-        line += &format!(" --interval-ms {} --latency {}", self.interval(), s.latency.name());
+        line += &format!(" --interval-ms {}", self.interval());
+        line += &format!(" --latency {}", shell::word(s.latency.name()));
         if s.loss > 0.0 {
             line += &format!(" --loss {}", s.loss);
         }
-        for (kind, share) in &s.adversaries {
-            line += &match kind {
-                Kind::Silent => format!(" --silent {share}"),
-                _ => format!(" --adversary {kind}={share}"),
-            };
+        for Part { kind, share, .. } in &self.parts {
+            line += &format!(" --adversary {kind}={share}");
         }
         line
     }

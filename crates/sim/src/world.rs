@@ -30,7 +30,7 @@ use knhk_mesh_core::time::{Now, Time};
 use crate::adversary::{Conduct, Kind, forked};
 pub use crate::engine::host::Change;
 use crate::engine::host::{Host, NEVER};
-use crate::engine::shard::{Request, print_of};
+use crate::engine::shard::Request;
 use crate::engine::{Engine, QueueKind, Shared, Slot, Tally, Who};
 use crate::network::{Group, Network};
 
@@ -246,17 +246,13 @@ impl World {
     /// and every byte of it. Superseded records of a frame are not remembered.
     #[must_use]
     pub fn signed(&self, i: NodeIx, held: &Contribution<'_>) -> bool {
-        let own = self.engine.host(i).own.as_ref();
-        let print = own.and_then(|own| own.signed.get(&(held.incarnation, held.seq)));
-        print == Some(&print_of(&held.record))
+        self.engine.host(i).signed(held)
     }
 
     /// Whether a process of node `i` signed a frame that ends before `seq_end`.
     #[must_use]
     pub fn signed_up_to(&self, i: NodeIx, incarnation: Incarnation, seq_end: Seq) -> bool {
-        let last = seq_end.0.checked_sub(1).map(|seq| (incarnation, Seq(seq)));
-        let own = self.engine.host(i).own.as_ref();
-        own.zip(last).is_some_and(|(own, last)| own.signed.contains_key(&last))
+        self.engine.host(i).signed_up_to(incarnation, seq_end)
     }
 
     /// Bytes that node `i` sent so far.

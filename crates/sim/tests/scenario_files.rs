@@ -121,3 +121,16 @@ fn a_miss_fails_the_run_and_says_how_to_see_it_again() {
     assert_eq!((cut.from_ms, cut.until_ms), (2_000.0, Some(8_000.0)));
     assert!(report.curve.iter().any(|point| point.informed == 0.5));
 }
+
+/// Agreement of nobody is no agreement.
+#[test]
+fn a_scenario_that_leaves_nobody_fails() {
+    let text = "name = 'nobody'\nsource = 'made up'\nagents = 4\nseconds = 2\n\
+                [[at]]\nms = 2000\nkill = 'all'\n[expect]\nagree_within_ms = 1000\n";
+    let report = run(text, None, 1, &mut |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert!(report.broken.iter().any(|what| what.contains("no honest node is left")));
+    assert!(report.aftermath.is_some_and(|aftermath| aftermath.agreed_after_ms.is_none()));
+    let table = knhk_mesh_sim::report::table(&report);
+    assert!(table.starts_with("FAILED: no one state within"), "{table}");
+}

@@ -38,6 +38,7 @@ fn encoding_every_message_changes_nothing() {
     let (plain, wire) = (report(&plain), report(&wire));
     assert_eq!((plain.rounds, plain.events), (wire.rounds, wire.events));
     assert_eq!(plain.curve, wire.curve);
+    assert_eq!(plain.trace_hash, wire.trace_hash);
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn what_cannot_be_run_is_said() {
     let one = Spread { agents: 1, ..Spread::default() };
     assert_eq!(run(&one, progress), Err(SpreadError::Agents(1)));
     let all = Spread { adversaries: vec![(Kind::Silent, 1.0)], ..Spread::default() };
-    assert!(matches!(run(&all, progress), Err(SpreadError::Share(_))));
+    assert_eq!(run(&all, progress), Err(SpreadError::NobodyHonest { liars: 100, agents: 100 }));
     let loss = Spread { loss: f64::NAN, ..Spread::default() };
     assert!(matches!(run(&loss, progress), Err(SpreadError::Share(_))));
     let fanout = Spread { fanout: 0, ..Spread::default() };

@@ -1,6 +1,6 @@
 //! Files that are read and written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,27 +24,42 @@ pub(super) fn read(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// A file that is known to be writable. What it held stays until the new text is there.
+/// A file that will take its name once its text is there. What the name held stays until then, and
+/// a run that fails leaves nothing.
 pub(super) struct OutputFile {
     file: File,
     path: PathBuf,
+    beside: PathBuf,
 }
 
 impl OutputFile {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let file = OpenOptions::new().create(true).write(true).truncate(false).open(path);
-        let file = file.map_err(|e| {
+        let wrong = |e: &dyn std::fmt::Display| {
             let help = "name a file in a folder that exists and may be written to";
             cannot("unwritable", &format!("{}: {e}", path.display()), help)
-        })?;
-        Ok(OutputFile { file, path: path.into() })
+        };
+        let name = path.file_name().filter(|_| !path.is_dir());
+        let mut beside = name.ok_or_else(|| wrong(&"this is no file"))?.to_owned();
+        beside.push(format!(".{}.part", std::process::id()));
+        let beside = path.with_file_name(beside);
+        let file = OpenOptions::new().create_new(true).write(true).open(&beside);
+        let file = file.map_err(|e| wrong(&e))?;
+        Ok(OutputFile { file, path: path.into(), beside })
     }
 
     pub(super) fn write(mut self, text: &str) -> Result<(), Failure> {
-        let written = self.file.set_len(0).and_then(|()| self.file.write_all(text.as_bytes()));
-        written.map_err(|e| {
+        let written = self.file.write_all(text.as_bytes());
+        let named = written.and_then(|()| fs::rename(&self.beside, &self.path));
+        named.map_err(|e| {
             let message = format!("{}: {e}", self.path.display());
             Failure::new("unwritable", &message, "is the disk full?")
         })
+    }
+}
+
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        // It is there only if it did not get its name.
+        let _ = fs::remove_file(&self.beside);
     }
 }

@@ -47,6 +47,10 @@ pub(crate) fn run(sim: &Sim, output: Output) -> Result<(), Failure> {
 
 /// One run, from the plan to its reports.
 fn one(args: &Run, output: Output) -> Result<(), Failure> {
+    if args.report.is_some() && args.report == args.csv {
+        let message = "--report and --csv name one file";
+        return Err(cannot("unwritable", &message, "name two"));
+    }
     // A file that cannot be written is better known before a run of minutes than after it.
     let page = args.report.as_deref().map(OutputFile::open).transpose()?;
     let csv = args.csv.as_deref().map(OutputFile::open).transpose()?;
@@ -76,8 +80,7 @@ fn simulated(args: &Run) -> Result<Report, Failure> {
         let drive = Drive { threads, queue, ..Drive::default() };
         let mut report = scenario::run_driven(&text, args.seed, drive, &mut |at| bar.show(at))
             .map_err(|e| cannot("scenario", &e, "docs/SIMULATION.md describes scenario files"))?;
-        let seed = report.setup.seed;
-        report.reproduce = format!("knhk-mesh sim --scenario {} --seed {seed}", path.display());
+        report.reproduce = scenario::reproduce(&path.to_string_lossy(), report.setup.seed);
         report
     } else {
         let spread = plan::spread(args)?;

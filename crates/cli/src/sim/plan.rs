@@ -15,7 +15,9 @@ use crate::failure::Failure;
 
 /// The run that `args` describe: flags win over the topology file, which wins over the defaults.
 pub(super) fn spread(args: &Run) -> Result<Spread, Failure> {
-    let file = args.topology.as_deref().map(Topology::read).transpose()?.unwrap_or_default();
+    let file = args.topology.as_deref().map(Topology::read).transpose();
+    // Nothing was run: as with wrong usage.
+    let file = file.map_err(|failure| failure.ending_with(2))?.unwrap_or_default();
     let usual = Spread::default();
     let silent = (args.silent > 0.0).then_some((Kind::Silent, args.silent));
     let interval_ms = args.interval_ms.or(file.interval_ms);

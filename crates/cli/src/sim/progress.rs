@@ -8,12 +8,24 @@ const STEPS: u64 = 1_000;
 /// The share below and above which an update spreads as in the first and the last moment.
 const EDGE: f64 = 1e-4;
 
+/// The share of a stage that has to be done before what is left is estimated.
+const KNOWN: f64 = 0.05;
+/// Without an estimate.
+const PLAIN: &str = "{prefix}{msg} {bar:24} {percent:>3} %";
+
 /// The bar of one run.
 pub(super) struct Bar {
     bar: ProgressBar,
     stage: &'static str,
     /// Goes before each line: which run of many this is.
     label: String,
+    /// Enough of the stage is done to tell how long the rest takes.
+    estimates: bool,
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("██░")
 }
 
 impl Bar {
@@ -25,10 +37,8 @@ impl Bar {
         // Hidden by itself where standard error is no terminal.
         let bar =
             ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr_with_hz(10));
-        let style =
-            ProgressStyle::with_template("{prefix}{msg} {bar:24} {percent:>3} %, {eta} left");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("██░"));
-        Bar { bar, stage: "", label }
+        bar.set_style(style(PLAIN));
+        Bar { bar, stage: "", label, estimates: false }
     }
 
     pub(super) fn show(&mut self, at: Progress) {
@@ -37,10 +47,16 @@ impl Bar {
         }
         if self.stage != at.stage {
             self.stage = at.stage;
+            self.estimates = false;
+            self.bar.set_style(style(PLAIN));
             self.bar.reset();
             self.bar.set_prefix(self.label.clone());
         }
-        let done = if at.stage == "linking" { at.done } else { evenly(at.done) };
+        let done = if at.stage == "spreading" { evenly(at.done) } else { at.done };
+        if !self.estimates && done >= KNOWN {
+            self.estimates = true;
+            self.bar.set_style(style("{prefix}{msg} {bar:24} {percent:>3} %, {eta} left"));
+        }
         self.bar.set_message(format!("{:<11} {:>6} ms", at.stage, at.sim_ms));
         self.bar.set_position((done * STEPS as f64) as u64);
     }

@@ -13,7 +13,7 @@ use crate::telemetry::Event;
 use crate::time::Time;
 
 /// Most frames that wait for their time, at most one an author.
-const MAX_HELD: usize = 256;
+pub(super) const MAX_HELD: usize = 256;
 
 /// A frame from up to 5 s ahead of mesh time.
 struct Held {
@@ -28,6 +28,10 @@ struct Held {
 pub(super) struct Waiting(Vec<Held>);
 
 impl Waiting {
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// When the first of them is due.
     pub(super) fn next_timeout(&self) -> Option<Time> {
         self.0.iter().map(|held| held.due).min()

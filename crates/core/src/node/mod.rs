@@ -393,6 +393,18 @@ impl Node {
         self.store.root()
     }
 
+    /// Messages that came before their time and wait for it, and how many may.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        (self.held.as_ref().map_or(0, |held| held.len()), intake::MAX_HELD)
+    }
+
+    /// Writes that wait for a frame, and how many may.
+    #[must_use]
+    pub fn waiting_writes(&self) -> (usize, usize) {
+        (self.writer.as_ref().map_or(0, |writer| writer.waiting()), writer::MAX_WAITING)
+    }
+
     /// Counters since the start.
     #[must_use]
     pub const fn counters(&self) -> &Counters {

@@ -151,6 +151,11 @@ impl Writer {
         storing + self.pending.len() + self.waiting.len()
     }
 
+    /// Writes that no frame has taken yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The records of `key` as if those that wait were in their slots already.
     fn contributions<'a>(
         &'a self,

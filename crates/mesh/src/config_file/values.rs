@@ -172,11 +172,11 @@ impl Values {
                 }
             }
         }
-        if !self.failed.contains("agent_count") {
-            if let Some(count) = self.range("agent_count") {
-                let detect = if count.max <= 64 { "fast" } else { "thrifty" };
-                self.default("partition.detect", Value::Text(detect.into()));
-            }
+        if !self.failed.contains("agent_count")
+            && let Some(count) = self.range("agent_count")
+        {
+            let detect = if count.max <= 64 { "fast" } else { "thrifty" };
+            self.default("partition.detect", Value::Text(detect.into()));
         }
         match self.regions {
             0 => self.default("node.region", Value::Text("local".into())),

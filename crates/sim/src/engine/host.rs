@@ -2,7 +2,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use knhk_mesh_core::crdt::Family;
+use knhk_mesh_core::crdt::{Contribution, Family};
 use knhk_mesh_core::error::WriteError;
 use knhk_mesh_core::identity::{Incarnation, NodeId, PeerIx, Seq};
 use knhk_mesh_core::messages::sink::{OwnRecord, WriteId};
@@ -11,6 +11,7 @@ use knhk_mesh_core::node::Node;
 use knhk_mesh_core::telemetry;
 
 use super::event::Slot;
+use super::shard::print_of;
 use crate::adversary::Conduct;
 
 /// No slot at all.
@@ -75,6 +76,19 @@ impl Host {
     /// Whether it keeps to the protocol.
     pub(crate) fn is_honest(&self) -> bool {
         self.own.as_ref().is_none_or(|own| own.conduct.is_none())
+    }
+
+    /// Whether a process here signed this record: its incarnation, its place in the chain, and
+    /// every byte of it. Superseded records of a frame are not remembered.
+    pub(crate) fn signed(&self, held: &Contribution<'_>) -> bool {
+        let print = self.own.as_ref().and_then(|own| own.signed.get(&(held.incarnation, held.seq)));
+        print == Some(&print_of(&held.record))
+    }
+
+    /// Whether a process here signed a frame that ends before `seq_end`.
+    pub(crate) fn signed_up_to(&self, incarnation: Incarnation, seq_end: Seq) -> bool {
+        let last = seq_end.0.checked_sub(1).map(|seq| (incarnation, Seq(seq)));
+        self.own.as_ref().zip(last).is_some_and(|(own, last)| own.signed.contains_key(&last))
     }
 
     pub(crate) fn clock_error(&self) -> i64 {

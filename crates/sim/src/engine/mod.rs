@@ -32,8 +32,8 @@ use verdicts::Verdicts;
 
 /// Parts of a world, whatever its size and the number of threads.
 pub(crate) const SHARDS: usize = 8;
-/// Events that wait from which a second thread is worth its start. The unit tests start one for
-/// each slot: what they run is small.
+/// Events that wait in all slots from which a second thread is worth its start: queues do not know
+/// how many are of the next slot. The unit tests start one for each slot: what they run is small.
 const WORTH_A_THREAD: usize = if cfg!(test) { 1 } else { 4_000 };
 /// Wall clock of the world's first moment: 2026-01-01.
 const EPOCH_MS: u64 = 1_767_225_600_000;
@@ -156,9 +156,12 @@ impl Engine {
         let Engine { shards, shared, threads, .. } = self;
         let waiting: usize = shards.iter().map(|shard| shard.queue.len()).sum();
         if *threads > 1 && waiting >= WORTH_A_THREAD {
-            let each = SHARDS.div_ceil(*threads);
+            let (mut rest, mut left) = (&mut shards[..], *threads);
             std::thread::scope(|scope| {
-                for part in shards.chunks_mut(each) {
+                // As even as can be: five threads of eight shards take 2, 2, 2, 1, 1.
+                while left > 0 {
+                    let (part, others) = rest.split_at_mut(rest.len().div_ceil(left));
+                    (rest, left) = (others, left - 1);
                     let shared = &*shared;
                     scope.spawn(move || part.iter_mut().for_each(|s| s.step(slot, shared)));
                 }

@@ -111,7 +111,7 @@ impl Comparison {
             self.setup.iter().all(|change| WITHOUT_EFFECT.contains(&change.name.as_str()));
         match (same_world, self.same_trace) {
             (true, true) => "The same run: setups and traces agree.",
-            (true, false) => "Equal setups, different traces: the code or the version differs.",
+            (true, false) => "Equal setups and inputs, different traces: the code differs.",
             (false, true) => "Different setups, one trace: what differs had no effect.",
             (false, false) => "Different setups, different runs.",
         }

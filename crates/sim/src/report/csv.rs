@@ -22,11 +22,12 @@ pub fn csv(report: &Report) -> String {
     let mut out = format!("{HEADER}\n");
     for row in &report.per_round {
         let end = u64::from(row.round) * report.setup.interval_ms;
+        let theory = row.theory.map(|share| share.to_string()).unwrap_or_default();
         // Writing into a string cannot fail; so it is everywhere below.
         let _ = writeln!(
             out,
             "round,,,{},{end},,{},{},{},{},{}",
-            row.round, row.informed, row.messages, row.copies, row.bytes, row.theory
+            row.round, row.informed, row.messages, row.copies, row.bytes, theory
         );
     }
     points(&mut out, "curve,,", &report.curve);

@@ -24,6 +24,7 @@ pub(super) fn setup(report: &Report) -> Vec<(&'static str, String)> {
         ("loss", percent(setup.loss)),
         ("adversaries", or_none(adversaries.join(", "))),
         ("warm-up", count(setup.warm_up.into(), "update")),
+        ("inputs", setup.inputs.clone()),
         ("messages encoded", if setup.wire { "yes" } else { "no" }.into()),
         ("threads", setup.threads.to_string()),
         ("version", setup.version.clone()),
@@ -33,7 +34,10 @@ pub(super) fn setup(report: &Report) -> Vec<(&'static str, String)> {
 /// What came out, a name and its value each.
 pub(super) fn result(report: &Report) -> Vec<(&'static str, String)> {
     vec![
-        ("informed", percent(report.informed)),
+        (
+            if report.aftermath.is_some() { "agreeing" } else { "informed" },
+            percent(report.informed),
+        ),
         ("rounds", grouped(report.rounds.into())),
         ("simulated time", time(report.sim_ms as f64)),
         ("copies a node", number(report.copies_per_agent)),
@@ -55,6 +59,16 @@ pub(super) const fn verdict(verdict: Verdict) -> &'static str {
 
 /// The run in one sentence without its full stop.
 pub(super) fn summary(report: &Report) -> String {
+    if let Some(aftermath) = &report.aftermath {
+        return match aftermath.agreed_after_ms {
+            Some(ms) => format!("one state {} after the faults", time(ms as f64)),
+            None => format!(
+                "no one state within {} of the faults: {} of the honest nodes agree",
+                time(report.sim_ms as f64),
+                percent(report.informed)
+            ),
+        };
+    }
     let (rounds, took) = (count(report.rounds.into(), "round"), time(report.sim_ms as f64));
     if report.informed >= 1.0 {
         format!("every honest node had the update after {rounds}, {took}")
@@ -100,11 +114,6 @@ pub(super) const fn outcome(target: &Target) -> &'static str {
         (false, true) => "MISSED",
         (false, false) => "goal missed",
     }
-}
-
-/// The share informed at a time: a curve holds its value until its next point.
-pub(super) fn share_at(curve: &[Point], ms: f64) -> f64 {
-    curve.iter().take_while(|point| point.ms <= ms).last().map_or(0.0, |point| point.informed)
 }
 
 /// When a curve first reached a share.

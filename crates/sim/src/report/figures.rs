@@ -119,7 +119,7 @@ pub(super) fn with_unit(value: f64, unit: &str) -> String {
 }
 
 /// `n` and the word, in the plural unless it is one.
-pub(super) fn count(n: u64, word: &str) -> String {
+pub(crate) fn count(n: u64, word: &str) -> String {
     format!("{} {word}{}", grouped(i128::from(n)), if n == 1 { "" } else { "s" })
 }
 

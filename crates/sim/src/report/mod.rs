@@ -17,6 +17,7 @@ mod table;
 
 pub use compare::{Comparison, Figure, SetupDifference, compare};
 pub use csv::csv;
+pub(crate) use figures::count;
 pub use page::page;
 pub use table::table;
 
@@ -29,11 +30,13 @@ use serde::{Deserialize, Serialize};
 pub struct Report {
     /// Nodes, one agent each.
     pub agents: u32,
-    /// Whole intervals from the write until the last honest node had the update.
+    /// Whole intervals from the write until the last honest node had the update; of a scenario,
+    /// from the end of the faults until all honest nodes held one state.
     pub rounds: u32,
     /// The same in simulated milliseconds.
     pub sim_ms: u64,
-    /// Share of the honest nodes that are up and have the update, 0-1.
+    /// Share of the honest nodes that are up and have the update, 0-1; of a scenario, that hold the
+    /// state that most of them hold.
     pub informed: f64,
     /// Payload copies received a node, duplicates included, from the write on.
     pub copies_per_agent: f64,
@@ -65,10 +68,30 @@ pub struct Report {
     pub regions: Vec<RegionCurve>,
     /// Faults on the time line.
     pub faults: Vec<FaultSpan>,
+    /// What only a scenario measures; none of a spread run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aftermath: Option<Aftermath>,
     /// What the reader has to know to judge the run, such as "flat overlay".
     pub notes: Vec<String>,
     /// The command that gives this run again.
     pub reproduce: String,
+}
+
+/// What a scenario left behind: agreement after its faults, and the outcomes of its writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Aftermath {
+    /// Milliseconds from the end of the faults until all held one state; none if not in time.
+    pub agreed_after_ms: Option<u64>,
+    /// Writes of the load that the writer was told are stored.
+    pub writes_acknowledged: u64,
+    /// Those that it was told are not.
+    pub writes_refused: u64,
+    /// Acknowledged ones that went with a lost disk before every node held them.
+    pub writes_gone: u64,
+    /// Accounts of authors of which a node misses something that is owed: must be 0.
+    pub writes_lost: u64,
+    /// Messages that nodes refused.
+    pub messages_refused: u64,
 }
 
 /// In one word.
@@ -120,6 +143,9 @@ pub struct Setup {
     pub warm_up: u32,
     /// Every message was encoded and decoded.
     pub wire: bool,
+    /// Depends on the text of the scenario and on every way of the latency.
+    #[serde(default)]
+    pub inputs: String,
     /// Worker threads.
     pub threads: u32,
     /// Version of the program.
@@ -148,7 +174,7 @@ pub struct Target {
 /// A point of a curve.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Point {
-    /// Milliseconds since the write.
+    /// Milliseconds since the write; of a scenario, since its start.
     pub ms: f64,
     /// Share informed, 0-1.
     pub informed: f64,
@@ -159,16 +185,28 @@ pub struct Point {
 pub struct RoundRow {
     /// From 1.
     pub round: u32,
-    /// Honest nodes that have the update at its end.
+    /// Honest nodes that have the update at its end; of a scenario, that agree.
     pub informed: u64,
+    /// Honest nodes at its end; of a scenario, those that run.
+    #[serde(default)]
+    pub honest: u64,
     /// Messages sent in it.
     pub messages: u64,
     /// Payload copies received in it.
     pub copies: u64,
     /// Bytes sent in it.
     pub bytes: u64,
-    /// The theoretical bound at its end, as a share: push-pull with this fanout, no faults.
-    pub theory: f64,
+    /// The theoretical bound at its end, as a share: push-pull with this fanout, no faults;
+    /// none of a scenario.
+    pub theory: Option<f64>,
+}
+
+impl RoundRow {
+    /// Share of the honest nodes that are informed at its end, 0-1.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.informed as f64 / self.honest.max(1) as f64
+    }
 }
 
 /// How a region came to know.

@@ -64,10 +64,11 @@ fn rounds(out: &mut String, report: &Report) {
     if rows.is_empty() {
         return;
     }
+    let known = if report.aftermath.is_some() { "agreeing" } else { "informed" };
     let _ = writeln!(
         out,
         "\n{:<5}  {:<16} {:>9}  {:>10}  {:>11} {:>8} {:>10}",
-        "Round", "", "informed", "theory", "messages", "copies", "bytes"
+        "Round", "", known, "theory", "messages", "copies", "bytes"
     );
     let (first, last) = if rows.len() > MOST_ROUNDS {
         rows.split_at(MOST_ROUNDS * 2 / 3)
@@ -75,27 +76,26 @@ fn rounds(out: &mut String, report: &Report) {
         rows.split_at(rows.len())
     };
     for row in first {
-        round(out, report, row);
+        round(out, row);
     }
     let hidden = rows.len().saturating_sub(MOST_ROUNDS);
     if hidden > 0 {
         let _ = writeln!(out, "  ...  {} more", grouped(hidden as i128));
     }
     for row in last.iter().skip(hidden) {
-        round(out, report, row);
+        round(out, row);
     }
 }
 
-fn round(out: &mut String, report: &Report, row: &RoundRow) {
-    let end = f64::from(row.round) * report.setup.interval_ms as f64;
-    let share = facts::share_at(&report.curve, end);
+fn round(out: &mut String, row: &RoundRow) {
+    let share = row.share();
     let _ = writeln!(
         out,
         "{:>5}  {} {:>9}  {:>10}  {:>11} {:>8} {:>10}",
         row.round,
         bar(share),
         column_percent(share),
-        column_percent(row.theory),
+        row.theory.map_or("–".into(), column_percent),
         grouped(row.messages.into()),
         number(row.copies as f64),
         bytes(row.bytes as f64)

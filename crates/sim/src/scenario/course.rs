@@ -9,6 +9,7 @@ use knhk_mesh_core::time::Time;
 
 use super::ScenarioError;
 use super::file::{File, Lane};
+use super::ledger;
 use super::showing::{Measured, report};
 use super::stage::{Stage, TICK};
 use crate::checkers::{world_liveness, world_safety};
@@ -194,16 +195,32 @@ impl Course<'_> {
         let returns = |i: NodeIx| self.stage.returns(i);
         let missing = |&i: &NodeIx| self.stage.ledger.against(&self.stage.world, i, returns);
         let lost = live.iter().flat_map(missing).collect();
+        let wrong = self.wrong_views(&live, agreed.is_some());
         Measured {
             agreed_after: agreed.map(|at| at.max(start) - start),
             in_agreement: in_agreement as f64 / live.len().max(1) as f64,
             directories,
             lost,
+            wrong,
             listed,
             busiest: self.busiest.most,
             live,
             interval: self.interval,
         }
+    }
+
+    /// What is wrong with what `live` nodes show and were told, beside what is missing.
+    fn wrong_views(&self, live: &[NodeIx], one_state: bool) -> Vec<String> {
+        let (world, ledger) = (&self.stage.world, &self.stage.ledger);
+        let returns = |i: NodeIx| self.stage.returns(i);
+        let merges = |&i: &NodeIx| ledger.against_merges(world, i, returns);
+        let silent = live.iter().filter_map(|&i| match ledger.unanswered(i) {
+            0 => None,
+            n => Some(format!("node {i} never told what became of {n} writes")),
+        });
+        let views = || ledger::differing(|i| ledger.views(world, i), live);
+        let differing = if one_state { views() } else { None };
+        live.iter().flat_map(merges).chain(silent).chain(differing).collect()
     }
 
     /// Honest nodes that every directory should list: those that are up, and those that went
@@ -222,6 +239,7 @@ impl Course<'_> {
     fn agrees(&mut self) -> bool {
         let live = self.stage.live();
         self.stage.all_ready()
+            && !live.is_empty()
             && world_liveness::in_agreement(&mut self.stage.world, &live) == live.len()
     }
 
@@ -254,10 +272,11 @@ impl Course<'_> {
         self.rows.push(RoundRow {
             round,
             informed: informed as u64,
+            honest: live.len() as u64,
             messages: tally.messages - self.last.messages,
             copies: tally.copies - self.last.copies,
             bytes: tally.bytes - self.last.bytes,
-            theory: 0.0,
+            theory: None,
         });
         let share = informed as f64 / live.len().max(1) as f64;
         self.curve.push(Point { ms: now as f64, informed: share });
@@ -265,7 +284,12 @@ impl Course<'_> {
     }
 
     fn check_safety(&mut self) {
-        for i in self.stage.live() {
+        self.stage.broken.extend(world_safety::queues(&self.stage.world));
+        let live = self.stage.live();
+        if live.is_empty() {
+            self.stage.broken.push("no honest node is left that runs and takes part".into());
+        }
+        for i in live {
             if self.stage.broken.len() >= MOST {
                 break;
             }

@@ -22,6 +22,9 @@ pub(super) const MAX_NODES: u64 = 4_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) name: Label,
+    /// Depends on every byte of the file.
+    #[serde(skip)]
+    pub(super) print: u64,
     /// The public failure that it is named after.
     pub(super) source: String,
     pub(super) agents: Whole<2, 2_000>,

@@ -1,5 +1,6 @@
 //! What was acknowledged to whoever wrote, and what of it the mesh owes for ever. Each author has a
-//! counter and a register of its own, so that every view tells how much of it arrived.
+//! counter and a register of its own, so that every view tells how much of it arrived; and all
+//! write to one counter, one register, one set and one multi-value register, where merges show.
 //!
 //! ```text
 //!   acknowledged --> owed --the author's disk is lost--> what every honest live node held then
@@ -21,7 +22,15 @@ use knhk_mesh_core::rng::Rng;
 use crate::world::{NodeIx, World};
 
 /// The counter to which all add.
-pub(super) const SHARED: &str = "shared";
+const SHARED: &str = "shared";
+/// The register that all set.
+const CONTESTED: &str = "contested";
+/// The set to which each author adds itself, and of which all add and remove a few members.
+const COMMON: &str = "common";
+/// Members of it that come and go.
+const COME_AND_GO: u32 = 4;
+/// The multi-value register that all put values into.
+const DISPUTED: &str = "disputed";
 
 /// Figures of a counter that only grows and of a register with rising values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -49,7 +58,21 @@ struct Author {
     owed: Figures,
     /// What is owed if it does not return.
     owed_without: Option<Figures>,
-    pending: Vec<(WriteId, Figures)>,
+    pending: Vec<(WriteId, Step)>,
+    /// Additions to the counter of all that were asked for, and those acknowledged.
+    shared: (u64, u64),
+    /// Values that it wrote where all write.
+    values: u64,
+    /// Whether it was told that it is a member of the common set.
+    joined: bool,
+}
+
+/// What one write adds to what is owed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Step {
+    figures: Figures,
+    shared: u64,
+    joins: bool,
 }
 
 /// Every author's account.
@@ -79,6 +102,11 @@ fn register_of(i: NodeIx) -> Key {
     key(&format!("s/{i}"))
 }
 
+/// A member that anybody adds and removes.
+fn passing(rng: &mut Rng) -> Bytes {
+    Bytes::from(format!("passing-{}", rng.below(COME_AND_GO)))
+}
+
 /// What node `at` shows of author `of`.
 fn shown(world: &World, at: NodeIx, of: NodeIx) -> Figures {
     let wall = world.clock_of(at).wall;
@@ -95,20 +123,42 @@ impl Ledger {
     /// Node `i` writes something of its own, or adds to what all share.
     pub(super) fn write(&mut self, world: &mut World, i: NodeIx, rng: &mut Rng) {
         let author = self.authors.entry(i).or_default();
-        let mut step = Figures::default();
-        let op = match rng.below(4) {
+        let mut step = Step::default();
+        let op = match rng.below(8) {
             0 | 1 => {
                 author.asked.counter += 1;
-                step.counter = 1;
+                step.figures.counter = 1;
                 Op::Incr { key: counter_of(i), by: 1 }
             }
-            2 => {
+            2 | 3 => {
                 author.asked.register += 1;
-                step.register = author.asked.register;
-                let value = Bytes::from(step.register.to_string());
+                step.figures.register = author.asked.register;
+                let value = Bytes::from(step.figures.register.to_string());
                 Op::Set { key: register_of(i), value, ttl: None }
             }
-            _ => Op::Incr { key: key(SHARED), by: 1 },
+            4 => {
+                author.shared.0 += 1;
+                step.shared = 1;
+                Op::Incr { key: key(SHARED), by: 1 }
+            }
+            5 => {
+                author.values += 1;
+                let value = Bytes::from(format!("{i}/{}", author.values));
+                Op::Set { key: key(CONTESTED), value, ttl: None }
+            }
+            6 => {
+                author.values += 1;
+                let value = Bytes::from(format!("{i}/{}", author.values));
+                Op::Put { key: key(DISPUTED), value }
+            }
+            _ => match rng.below(3) {
+                0 => {
+                    step.joins = true;
+                    Op::Add { key: key(COMMON), member: Bytes::from(i.to_string()) }
+                }
+                1 => Op::Add { key: key(COMMON), member: passing(rng) },
+                _ => Op::Remove { key: key(COMMON), member: passing(rng) },
+            },
         };
         let id = world.write(i, &op);
         author.pending.push((id, step));
@@ -129,8 +179,10 @@ impl Ledger {
                     let (_, step) = author.pending.swap_remove(at);
                     if result.is_ok() {
                         self.acknowledged += 1;
-                        author.owed.counter += step.counter;
-                        author.owed.register = author.owed.register.max(step.register);
+                        author.owed.counter += step.figures.counter;
+                        author.owed.register = author.owed.register.max(step.figures.register);
+                        author.shared.1 += step.shared;
+                        author.joined |= step.joins;
                     } else {
                         self.refused += 1;
                     }
@@ -178,6 +230,8 @@ impl Ledger {
         let left = author.owed.min(least);
         self.forgiven += author.owed.counter - left.counter;
         self.forgiven += u64::from(left.register < author.owed.register);
+        // What of the rest was on the lost disk alone nobody can tell.
+        (author.shared.1, author.joined) = (0, false);
         author.owed = left;
         author.owed_without = None;
     }
@@ -209,5 +263,138 @@ impl Ledger {
             }
         }
         wrong
+    }
+
+    /// What is wrong at node `at` with what all write to.
+    pub(super) fn against_merges(
+        &self,
+        world: &World,
+        at: NodeIx,
+        returns: impl Fn(NodeIx) -> bool,
+    ) -> Vec<String> {
+        let (node, wall) = (world.node(at), world.clock_of(at).wall);
+        let stays = |of: NodeIx, author: &Author| {
+            world.is_honest(of) && (author.owed_without.is_none() || returns(of))
+        };
+        let kept = self.authors.iter().filter(|(of, author)| stays(**of, author));
+        let owed: u64 = kept.clone().map(|(_, author)| author.shared.1).sum();
+        let asked: u64 = self.authors.values().map(|author| author.shared.0).sum();
+        let mut wrong = Vec::new();
+        let shared = node.counter(&key(SHARED), wall).unwrap_or_default();
+        if !(i128::from(owed)..=i128::from(asked)).contains(&shared) {
+            let text =
+                format!("node {at} counts {shared}; owed are {owed}, {asked} were asked for");
+            wrong.push(text);
+        }
+        let common = node.members_of(&key(COMMON), wall).unwrap_or_default();
+        for (of, _) in kept.filter(|(_, author)| author.joined) {
+            if !common.contains(&of.to_string().as_bytes()) {
+                wrong.push(format!("node {at} does not show that node {of} joined the set"));
+            }
+        }
+        let single = node.get(&key(CONTESTED), wall).into_iter().map(|shown| shown.value);
+        let many = node.siblings(&key(DISPUTED), wall).into_iter().map(|shown| shown.value);
+        for value in single.chain(many).filter(|value| !self.wrote(value)) {
+            let value = String::from_utf8_lossy(value);
+            wrong.push(format!("node {at} shows {value}, which nobody wrote"));
+        }
+        wrong
+    }
+
+    /// Whether somebody wrote this where all write.
+    fn wrote(&self, value: &[u8]) -> bool {
+        let parts = || {
+            let (author, n) = core::str::from_utf8(value).ok()?.split_once('/')?;
+            Some((author.parse::<NodeIx>().ok()?, n.parse::<u64>().ok()?))
+        };
+        let known = |(i, n)| self.authors.get(&i).is_some_and(|a| (1..=a.values).contains(&n));
+        parts().is_some_and(known)
+    }
+
+    /// Writes of node `i` of which nobody ever heard.
+    pub(super) fn unanswered(&self, i: NodeIx) -> usize {
+        self.authors.get(&i).map_or(0, |author| author.pending.len())
+    }
+
+    /// Everything that node `at` shows of what was written, a key and its value each.
+    pub(super) fn views(&self, world: &World, at: NodeIx) -> Vec<(String, String)> {
+        let (node, wall) = (world.node(at), world.clock_of(at).wall);
+        let own = self.authors.keys().map(|&of| (format!("author {of}"), shown(world, at, of)));
+        let own = own.map(|(name, figures)| (name, format!("{figures:?}")));
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let texts = |values: Vec<&[u8]>| values.into_iter().map(text).collect::<Vec<_>>().join(" ");
+        let siblings = node.siblings(&key(DISPUTED), wall);
+        let common = node.members_of(&key(COMMON), wall).unwrap_or_default();
+        let merged = [
+            (SHARED, node.counter(&key(SHARED), wall).map(|n| n.to_string()).unwrap_or_default()),
+            (CONTESTED, node.get(&key(CONTESTED), wall).map(|v| text(v.value)).unwrap_or_default()),
+            (COMMON, texts(common)),
+            (DISPUTED, texts(siblings.into_iter().map(|shown| shown.value).collect())),
+        ];
+        own.chain(merged.map(|(name, value)| (name.to_owned(), value))).collect()
+    }
+}
+
+/// Where the views of honest nodes differ although their states are one, in words.
+pub(super) fn differing(
+    of: impl Fn(NodeIx) -> Vec<(String, String)>,
+    live: &[NodeIx],
+) -> Option<String> {
+    let (&first, others) = live.split_first()?;
+    let expected = of(first);
+    others.iter().find_map(|&i| {
+        let shown = of(i);
+        let (a, b) = expected.iter().zip(&shown).find(|(a, b)| a != b)?;
+        let ((name, a), (_, b)) = (a, b);
+        Some(format!("node {first} shows {name} as `{a}` and node {i} as `{b}`, in one state"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Network;
+    use knhk_mesh_core::config::Config;
+
+    /// Four nodes that agree on forty writes.
+    fn written() -> (Ledger, World) {
+        let mut world = World::new(4, Config::default(), Network::default(), 1);
+        world.run_for(core::time::Duration::from_secs(3));
+        let (mut ledger, mut rng) = (Ledger::default(), Rng::new(5));
+        for n in 0..80 {
+            ledger.write(&mut world, n % 4, &mut rng);
+            world.run_for(core::time::Duration::from_millis(20));
+        }
+        world.run_for(core::time::Duration::from_secs(3));
+        (0..4).for_each(|i| drop(ledger.collect(&mut world, i)));
+        (ledger, world)
+    }
+
+    #[test]
+    fn merges_are_within_what_was_asked_and_what_is_owed() {
+        let (mut ledger, world) = written();
+        let wrong = |ledger: &Ledger| ledger.against_merges(&world, 2, |_| true);
+        assert_eq!(wrong(&ledger), Vec::<String>::new());
+        assert!(ledger.authors.values().all(|author| author.pending.is_empty()));
+        let author = ledger.authors.get_mut(&1).unwrap();
+        author.shared = (author.shared.0 + 1, author.shared.1 + 100);
+        assert!(wrong(&ledger)[0].contains("owed are"));
+        let author = ledger.authors.get_mut(&1).unwrap();
+        (author.shared, author.joined) = ((0, 0), true);
+        let all = ledger.authors.values_mut();
+        all.for_each(|author| (author.values, author.shared) = (0, (0, 0)));
+        let wrong = wrong(&ledger);
+        assert!(wrong[0].contains("0 were asked for"), "{wrong:?}");
+        assert!(wrong.iter().any(|what| what.contains("which nobody wrote")), "{wrong:?}");
+    }
+
+    #[test]
+    fn views_that_differ_are_told() {
+        let (ledger, mut world) = written();
+        let views = |world: &World| differing(|i| ledger.views(world, i), &[0, 1, 2, 3]);
+        assert_eq!(views(&world), None);
+        // Not yet anywhere but at its writer.
+        world.write(3, &Op::Set { key: key(CONTESTED), value: "3/1".into(), ttl: None });
+        assert!(views(&world).is_some_and(|what| what.contains("contested")));
     }
 }

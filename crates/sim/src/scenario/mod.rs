@@ -37,6 +37,7 @@
 //! `leave = { who = "5 any", notice = false }`, `write = { node = 3, key = "k", value = "v" }`
 //! (with `len`, `burst`, `measured`, `refused`) and `delete = { node = 3, key = "k" }`.
 
+mod check;
 mod course;
 mod file;
 mod later;
@@ -50,6 +51,7 @@ use crate::report::Report;
 use crate::spread::Progress;
 use crate::world::Drive;
 pub use later::{Later, later};
+pub use showing::reproduce;
 
 /// A scenario that cannot be run. Nothing was.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -144,11 +146,9 @@ fn parse(text: &str) -> Result<file::File, ScenarioError> {
         if nodes > file::MAX_NODES {
             return Err(wrong(format!("{nodes} nodes; allowed is 2-{}", file::MAX_NODES)));
         }
-        let ways = file.network.latency.as_ref().map(|ways| ways.0.clone()).unwrap_or_default();
-        for side in at.cut.iter().flat_map(|cut| [&cut.from.0, &cut.to.0]) {
-            side.group(&ways).map_err(wrong)?;
-        }
+        check::moment(&file, at).map_err(wrong)?;
     }
+    file.print = crate::latency::text_print(text);
     file.at.sort_by_key(|at| at.ms.0);
     Ok(file)
 }
@@ -171,6 +171,15 @@ mod tests {
             ("[[at]]\nms = 1\ncut = { from = '0', to = 'region moon' }", "no region moon"),
             ("[[at]]\nms = 1\nwrite = { node = 0, key = '' }", "1-200 bytes"),
             ("[network]\nlatency = 'moon'", "no latency is called `moon`"),
+            ("[[at]]\nms = 1\nrestart = { who = '2 any' }", "who starts again is `down`"),
+            ("[[at]]\nms = 1\nkill = '0..3'", "node 2 never exists: there are 2"),
+            ("[[at]]\nms = 1\nkill = '3 any'", "3 nodes: there are 2"),
+            ("[[at]]\nms = 1\nsplit = 2", "cuts nobody off"),
+            ("[[at]]\nms = 1\ncut = { from = '0', to = '2' }", "node 2 never exists"),
+            ("[[at]]\nms = 1\nwrite = { node = 2, key = 'k' }", "node 2 never exists"),
+            ("[[at]]\nms = 1\ndelete = { node = 2, key = 'k' }", "node 2 never exists"),
+            ("[[at]]\nms = 1\nadversary = { who = 'all', kind = 'omit' }", "never hostile"),
+            ("[[at]]\nms = 1\nadversary = { who = '1', kind = 'omit' }", "never hostile"),
             ("[[at]]\nms = 1\njoin = 2000\n[[at]]\nms = 1\njoin = 2000", "4002 nodes"),
         ];
         for (text, says) in cases {

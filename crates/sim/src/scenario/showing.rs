@@ -6,7 +6,8 @@ use knhk_mesh_core::telemetry::Event;
 use super::file::{Expect, File, Lane};
 use super::stage::{Stage, shows};
 use crate::engine::Slot;
-use crate::report::{Point, Report, RoundRow, Setup, Target, Verdict};
+use crate::report::{Aftermath, Point, Report, RoundRow, Setup, Target, Verdict};
+use crate::shell;
 use crate::world::{Drive, NodeIx};
 
 /// Most broken expectations of one kind that are told.
@@ -22,6 +23,8 @@ pub(super) struct Measured {
     pub(super) directories: Vec<String>,
     /// Acknowledged writes that are missing.
     pub(super) lost: Vec<String>,
+    /// Views that no order of the writes gives, and writes that nobody heard of.
+    pub(super) wrong: Vec<String>,
     /// Members in the shortest and the longest directory.
     pub(super) listed: (usize, usize),
     pub(super) busiest: u64,
@@ -42,7 +45,7 @@ pub(super) fn report(
     let sim_ms = measured.agreed_after.unwrap_or(file.expect.agree_within_ms.0);
     let targets = targets(file, &mut stage, measured);
     let mut broken = core::mem::take(&mut stage.broken);
-    for list in [&measured.lost, &measured.directories] {
+    for list in [&measured.lost, &measured.wrong, &measured.directories] {
         broken.extend(list.iter().take(MOST).cloned());
     }
     broken.extend(wrong_writes(&stage, &file.expect, measured));
@@ -65,12 +68,19 @@ pub(super) fn report(
         curve,
         per_round: rows,
         regions: Vec::new(),
+        aftermath: Some(aftermath(&stage, measured)),
         notes: notes(file, &stage, measured),
         faults: stage.faults,
-        reproduce: format!("knhk-mesh sim --scenario {}.toml --seed {}", file.name.0, file.seed),
+        reproduce: reproduce(&format!("{}.toml", file.name.0), file.seed),
     };
     report.judge();
     report
+}
+
+/// The command that runs the scenario file at `path` again.
+#[must_use]
+pub fn reproduce(path: &str, seed: u64) -> String {
+    format!("knhk-mesh sim --scenario {} --seed {seed}", shell::word(path))
 }
 
 fn setup(file: &File, drive: Drive, stage: &Stage, measured: &Measured) -> Setup {
@@ -96,6 +106,7 @@ fn setup(file: &File, drive: Drive, stage: &Stage, measured: &Measured) -> Setup
         adversaries,
         warm_up: 0,
         wire: drive.wire,
+        inputs: format!("{:016x}", file.print),
         threads: drive.threads as u32,
         version: env!("CARGO_PKG_VERSION").into(),
     }
@@ -170,8 +181,9 @@ fn wrong_writes(stage: &Stage, expect: &Expect, measured: &Measured) -> Vec<Stri
             (true, Some(false)) | (false, Some(true)) => {}
             (true, _) => wrong.push(format!("the write of {name} was not refused")),
             (false, Some(false)) => wrong.push(format!("the write of {name} was refused")),
-            // A writer that was killed tells nothing.
-            (false, None) => {}
+            // Who was killed, has left or is hostile tells nothing.
+            (false, None) if watched.orphaned || !measured.live.contains(&watched.node) => {}
+            (false, None) => wrong.push(format!("the write of {name} had no outcome")),
         }
     }
     for &i in &measured.live {
@@ -189,6 +201,18 @@ fn wrong_writes(stage: &Stage, expect: &Expect, measured: &Measured) -> Vec<Stri
     }
     wrong.truncate(MOST);
     wrong
+}
+
+fn aftermath(stage: &Stage, measured: &Measured) -> Aftermath {
+    let (world, ledger) = (&stage.world, &stage.ledger);
+    Aftermath {
+        agreed_after_ms: measured.agreed_after,
+        writes_acknowledged: ledger.acknowledged,
+        writes_refused: ledger.refused,
+        writes_gone: ledger.forgiven,
+        writes_lost: measured.lost.len() as u64,
+        messages_refused: (0..world.len()).map(|i| world.node(i).counters().refused_total()).sum(),
+    }
 }
 
 fn notes(file: &File, stage: &Stage, measured: &Measured) -> Vec<String> {

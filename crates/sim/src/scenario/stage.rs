@@ -43,6 +43,8 @@ pub(super) struct Watched {
     pub(super) measured: bool,
     pub(super) refused: bool,
     pub(super) outcome: Option<bool>,
+    /// Its writer ended before it could tell what became of it.
+    pub(super) orphaned: bool,
 }
 
 pub(super) struct Stage {
@@ -260,6 +262,7 @@ impl Stage {
 
     fn corrupt(&mut self, who: &Who, kind: Kind) {
         let who = self.chosen(who, false);
+        assert!(who.iter().all(|&i| i >= SEEDS), "a scenario's seeds are never hostile");
         self.begins(format!("{} nodes {kind}", who.len()));
         for i in who {
             self.world.corrupt(i, kind);
@@ -300,6 +303,7 @@ impl Stage {
 
     pub(super) fn kill(&mut self, i: NodeIx) {
         self.world.kill(i);
+        self.watched.iter_mut().filter(|w| w.node == i).for_each(|w| w.orphaned = true);
         self.recovering.remove(&i);
         let live = self.live();
         self.ledger.stopped(&mut self.world, i, &live);
@@ -380,6 +384,7 @@ impl Stage {
                 measured: write.measured,
                 refused: write.refused,
                 outcome: None,
+                orphaned: false,
             });
         }
     }

@@ -30,7 +30,9 @@ fn rounds(honest: u32, agents: u32, fanout: u32, count: u32, curve: &[Point]) ->
         let copies = (informed - before.min(informed)) * 5 / 4;
         before = informed;
         let messages = u64::from(agents * fanout) * 2 + copies;
-        RoundRow { round, informed, messages, copies, bytes: messages * 96 + copies * 310, theory }
+        let bytes = messages * 96 + copies * 310;
+        let (honest, theory) = (honest.into(), Some(theory));
+        RoundRow { round, informed, honest, messages, copies, bytes, theory }
     };
     (1..=count).map(row).collect()
 }
@@ -59,6 +61,7 @@ fn setup() -> Setup {
         adversaries: Vec::new(),
         warm_up: 1,
         wire: true,
+        inputs: "5d1a3c0b9e8f7a62".into(),
         threads: 1,
         version: "0.1.0".into(),
     }
@@ -100,6 +103,7 @@ fn report(agents: u32, setup: Setup, curve: Vec<Point>, per_round: Vec<RoundRow>
         per_round,
         regions: Vec::new(),
         faults: Vec::new(),
+        aftermath: None,
         notes: vec![
             "A flat overlay of sampled links: each node chose 12 others, over one directory that \
              all share; links stand for the whole run."

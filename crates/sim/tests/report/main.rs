@@ -10,7 +10,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use examples::{calm, hostile, stormy};
-use knhk_mesh_sim::report::{Report, compare, csv, page, table};
+use knhk_mesh_sim::report::{Aftermath, Report, compare, csv, page, table};
 
 /// Compares `text` with the file of this name.
 #[track_caller]
@@ -31,7 +31,7 @@ fn tables_are_what_was_agreed_and_fit_a_terminal() {
             assert!(line.chars().count() <= 80, "{name}: {line}");
             assert!(!line.contains(char::is_control), "{name}: {line:?}");
         }
-        assert!(text.lines().count() <= 46, "{name} has {} lines", text.lines().count());
+        assert!(text.lines().count() <= 48, "{name} has {} lines", text.lines().count());
         same_as_before(&format!("{name}.table.txt"), &text);
     }
 }
@@ -152,4 +152,43 @@ fn a_report_survives_its_json() {
     for name in ["agents", "rounds", "sim_ms", "informed", "copies_per_agent", "bytes_per_agent"] {
         assert!(text.contains(&format!("\"{name}\":")), "{name}");
     }
+}
+
+#[test]
+fn a_scenario_speaks_of_states_and_not_of_an_update() {
+    let mut report = calm();
+    report.aftermath = Some(Aftermath {
+        agreed_after_ms: Some(100),
+        writes_acknowledged: 7,
+        writes_refused: 0,
+        writes_gone: 0,
+        writes_lost: 0,
+        messages_refused: 0,
+    });
+    report.per_round.iter_mut().for_each(|row| row.theory = None);
+    assert!(table(&report).starts_with("passed: one state 100 ms after the faults\n"));
+    let text = page(&report);
+    markup::check(&text).unwrap();
+    for wrong in ["since the write", "class=\"theory\"", "have the update"] {
+        assert!(!text.contains(wrong), "{wrong}");
+    }
+}
+
+#[test]
+fn faults_without_a_row_and_shares_of_rounds_are_told() {
+    let mut report = hostile();
+    let fault = report.faults[0].clone();
+    report.faults.resize(11, fault);
+    assert!(page(&report).contains(">and 3 more</text>"));
+    // The curve is thinned; the row is not.
+    let row = &mut report.per_round[0];
+    (row.informed, row.honest) = (16, 64);
+    assert!(table(&report).contains("25.0 %") && page(&report).contains("25.0 %"));
+}
+
+#[test]
+fn other_inputs_are_another_setup() {
+    let mut b = Report { trace_hash: "0000000000000001".into(), ..calm() };
+    b.setup.inputs = "0000000000000002".into();
+    assert!(compare(&calm(), &b).conclusion().starts_with("Different setups"));
 }

@@ -1,5 +1,6 @@
 //! Where a value lies on a chart, and which values get a mark.
 
+use super::place::LETTER;
 use crate::report::figures::grouped;
 
 /// The rectangle that values are drawn in, in the units of the SVG.
@@ -67,6 +68,12 @@ pub(super) fn every(count: usize, room: f64, width: f64) -> usize {
     let fit = (room / width).max(1.0) as usize;
     let rough = count.div_ceil(fit).max(1);
     [1, 2, 5, 10, 20, 50, 100].into_iter().find(|step| *step >= rough).unwrap_or(rough)
+}
+
+/// Width of the widest of these round numbers as a label, with a gap.
+pub(super) fn label_width(rounds: impl Iterator<Item = u32>) -> f64 {
+    let digits = rounds.max().unwrap_or_default().to_string().len();
+    (digits as f64 * LETTER + 8.0).max(22.0)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use core::fmt::Write as _;
 
 use super::Escaped;
-use super::axis::{Plot, every, ticks};
+use super::axis::{Plot, every, label_width, ticks};
 use crate::report::figures::{bytes, column_percent, grouped, number};
-use crate::report::{Report, RoundRow, facts};
+use crate::report::{Report, RoundRow};
 
 const WIDTH: f64 = 424.0;
 const HEIGHT: f64 = 190.0;
@@ -73,7 +73,7 @@ fn bars(out: &mut String, report: &Report, rows: &[RoundRow], panel: &Panel) {
             (panel.show)(tick)
         );
     }
-    let step = every(rows.len(), plot.width, 22.0);
+    let step = every(rows.len(), plot.width, label_width(rows.iter().map(|row| row.round)));
     for (i, (row, value)) in rows.iter().zip(&values).enumerate() {
         let (from, until) = (plot.x(i as f64), plot.x((i + 1) as f64));
         let gap = ((until - from) * 0.2).min(8.0);
@@ -88,7 +88,7 @@ fn bars(out: &mut String, report: &Report, rows: &[RoundRow], panel: &Panel) {
             row.round,
             (panel.show)(*value)
         );
-        if (row.round as usize).is_multiple_of(step) {
+        if (i + 1).is_multiple_of(step) {
             let _ = writeln!(
                 out,
                 "<text class=\"tick middle\" x=\"{:.1}\" y=\"{}\">{}</text>",
@@ -130,7 +130,6 @@ fn table(out: &mut String, report: &Report, rows: &[RoundRow]) {
          </tr></thead>\n<tbody>\n",
     );
     for row in rows {
-        let end = f64::from(row.round) * report.setup.interval_ms as f64;
         let _ = writeln!(
             out,
             "<tr><th scope=\"row\" class=\"n\">{}</th><td class=\"n\">{}</td>\
@@ -138,8 +137,8 @@ fn table(out: &mut String, report: &Report, rows: &[RoundRow]) {
              <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             row.round,
             grouped(row.informed.into()),
-            Escaped(&column_percent(facts::share_at(&report.curve, end))),
-            Escaped(&column_percent(row.theory)),
+            Escaped(&column_percent(row.share())),
+            Escaped(&row.theory.map_or("–".into(), column_percent)),
             grouped(row.messages.into()),
             grouped(row.copies.into()),
             bytes(row.bytes as f64)

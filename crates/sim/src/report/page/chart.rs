@@ -4,7 +4,7 @@
 use core::fmt::Write as _;
 
 use super::Escaped;
-use super::axis::{Plot, every, labels, ticks};
+use super::axis::{Plot, every, label_width, labels, ticks};
 use super::place::LETTER;
 use crate::report::figures::{percent, time};
 use crate::report::{FaultSpan, Report, facts};
@@ -41,10 +41,15 @@ pub(super) fn section(out: &mut String, report: &Report) {
         out.push_str("<p>No curve was recorded.</p>\n</section>\n");
         return;
     }
-    let caption = "Share of the honest nodes that have the update. The broken line is the theory: \
-                   push-pull with this fanout, in the mean, without faults.";
+    let scenario = report.aftermath.is_some();
+    let caption = if scenario {
+        "Share of the honest nodes that run and hold the state that most of them hold."
+    } else {
+        "Share of the honest nodes that have the update. The broken line is the theory: push-pull \
+         with this fanout, in the mean, without faults."
+    };
     figure(out, report, Scale::Informed, caption);
-    if report.agents >= 100 {
+    if report.agents >= 100 && !scenario {
         let caption = "Share of the honest nodes that are still without, by powers of ten: how the \
                        last ones are reached.";
         figure(out, report, Scale::Missing, caption);
@@ -83,7 +88,8 @@ impl<'a> Chart<'a> {
     fn draw(&self, out: &mut String) {
         let (name, width) = (self.size.name, self.size.width);
         let faults = if self.scale == Scale::Informed { self.faults() } else { &[] };
-        let height = self.size.height + faults.len() as f64 * FAULT_ROW;
+        let hidden = if faults.is_empty() { 0 } else { self.report.faults.len() - faults.len() };
+        let height = self.size.height + (faults.len() + hidden.min(1)) as f64 * FAULT_ROW;
         let id = if self.scale == Scale::Informed { "informed" } else { "missing" };
         let id = format!("{id}-{name}");
         let _ = writeln!(
@@ -99,11 +105,20 @@ impl<'a> Chart<'a> {
         );
         self.axes(out);
         self.bands(out, faults, &id);
+        if hidden > 0 {
+            let (x, y) = (self.plot.left + 6.0, height - FAULT_ROW + 9.0);
+            let _ =
+                writeln!(out, "<text class=\"label\" x=\"{x}\" y=\"{y}\">and {hidden} more</text>");
+        }
         self.lines(out);
         out.push_str("</svg>\n");
     }
 
     fn description(&self) -> String {
+        if self.report.aftermath.is_some() {
+            let share = percent(self.report.informed);
+            return format!("{share} of the honest nodes hold one state at the end.");
+        }
         let at = |share| {
             facts::time_of(&self.report.curve, share)
                 .map_or("never".into(), |ms| format!("after {}", time(ms)))
@@ -167,11 +182,12 @@ impl<'a> Chart<'a> {
                 bottom + 19.0
             );
         }
+        let start = if self.report.aftermath.is_some() { "start" } else { "write" };
         let unit = if in_seconds { "seconds" } else { "milliseconds" };
         let _ = writeln!(
             out,
             "<path class=\"axis\" d=\"M{} {bottom}H{}\"/>\
-             <text class=\"axis-name end\" x=\"{}\" y=\"{}\">{unit} since the write</text>",
+             <text class=\"axis-name end\" x=\"{}\" y=\"{}\">{unit} since the {start}</text>",
             plot.left,
             plot.right(),
             plot.right(),
@@ -184,7 +200,7 @@ impl<'a> Chart<'a> {
     fn round_marks(&self, out: &mut String) {
         let plot = &self.plot;
         let count = (plot.most / self.interval.max(1.0)).floor() as usize;
-        let step = every(count, plot.width, 22.0);
+        let step = every(count, plot.width, label_width(core::iter::once(count as u32)));
         let _ = writeln!(
             out,
             "<text class=\"axis-name\" x=\"{}\" y=\"14\">rounds of {}</text>",

@@ -20,13 +20,17 @@ impl Chart<'_> {
             let (path, left) = (path(&measured), self.plot.left);
             let _ = writeln!(out, "<path class=\"area\" d=\"{path}V{floor}H{left}Z\"/>");
         }
-        let _ = writeln!(out, "<path class=\"theory\" d=\"{}\"/>", path(&theory));
+        if !theory.is_empty() {
+            let _ = writeln!(out, "<path class=\"theory\" d=\"{}\"/>", path(&theory));
+        }
         for (x, y) in theory.iter().skip(1) {
             let _ =
                 write!(out, "<circle class=\"theory-dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
         }
         let _ = writeln!(out, "<path class=\"measured\" d=\"{}\"/>", path(&measured));
-        let end = facts::time_of(&self.report.curve, 1.0);
+        // A scenario agrees, and differs again.
+        let end =
+            facts::time_of(&self.report.curve, 1.0).filter(|_| self.report.aftermath.is_none());
         let limit = self.limit(out).map(|(points, text)| (places.line(&points), text));
         let mut names = vec![(own, true, "measured".to_owned(), "label strong")];
         if theory.len() > 1 {
@@ -94,9 +98,13 @@ impl Chart<'_> {
         let start = (self.plot.x(0.0), self.y(1.0 / f64::from(self.report.agents.max(1))));
         let end = |round: u32| self.plot.x(f64::from(round) * self.interval);
         let rows = self.report.per_round.iter();
-        core::iter::once(start)
-            .chain(rows.map(|row| (end(row.round), self.y(row.theory))))
-            .collect()
+        let points = rows.filter_map(|row| Some((end(row.round), self.y(row.theory?))));
+        // A scenario has no theory.
+        if self.report.aftermath.is_some() {
+            Vec::new()
+        } else {
+            core::iter::once(start).chain(points).collect()
+        }
     }
 }
 
