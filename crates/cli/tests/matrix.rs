@@ -34,7 +34,11 @@ const fn row(
 const SHOWN: &str = "key type value author clock concurrent";
 const WRITTEN: &str = "key author incarnation seq";
 const STATUS: &str = "node incarnation mesh state members links converged lag_ms root records \
-                      clock_skew_ms storage storage_error refused";
+                      clock_skew_ms partition partition_mode reachable required recovery_ms \
+                      storage storage_error refused";
+const DRILL: &str = "agents minority runs detection_ms recovery_ms agreement_ms false_alarms \
+                     node_seconds lost_writes acknowledged_writes writes_not_refused \
+                     majority_writes_refused undetected unrecovered";
 const PEER: &str = "node address region state rtt_ms reputation link";
 const CERTIFICATE: &str = "kind subject issuer key mesh node not_before not_after state";
 const DEV: &str = "agents transport interval_ms fanout setup_ms updates lost converged \
@@ -158,6 +162,14 @@ const ROWS: &[Row] = &[
     row("sim", "sim --agents 10", "", "sim --scenario DIR/none.toml", 2, "unreadable"),
     row("sim-matrix", "sim matrix --max 10", "", "sim matrix --latency fast", 2, "latency"),
     row(
+        "sim-drill-partition",
+        "sim drill partition --agents 5 --minority 1 --runs 1",
+        DRILL,
+        "sim drill partition --agents 5 --minority 5 --runs 1",
+        2,
+        "drill",
+    ),
+    row(
         "sim-compare",
         "sim compare DIR/run DIR/run",
         "",
@@ -186,7 +198,7 @@ fn all_commands() -> Vec<String> {
     let names = names
         .filter_map(|name| Some(name.strip_suffix(".txt")?.strip_prefix("knhk-mesh-")?.to_owned()));
     // They have subcommands only.
-    names.filter(|name| name != "config" && name != "cert").collect()
+    names.filter(|name| !["config", "cert", "sim-drill"].contains(&name.as_str())).collect()
 }
 
 #[test]

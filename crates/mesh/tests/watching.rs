@@ -52,11 +52,12 @@ async fn a_slow_watch_is_told_what_it_missed() {
 async fn the_directory_can_be_read_and_changed() {
     let nodes = swarm(&MemoryHub::new(), 5).await;
     let registry = nodes[0].peer_registry().await.unwrap();
+    // Who is linked is a peer; where it is, its member record says.
+    common::eventually(|| async { registry.get_peers_by_region("local").await.len() == 4 }).await;
     assert_eq!((registry.peer_count(), registry.active_peer_count()), (4, 4));
     assert_eq!(registry.quorum_size(), 4);
     let random = registry.get_random_peers(2).await;
     assert!(random.len() == 2 && random[0].id != random[1].id);
-    assert_eq!(registry.get_peers_by_region("local").await.len(), 4);
     let liar = nodes[1].node_id();
     assert_eq!(registry.update_reputation(&liar, -0.7).await.map(|r| r < 0.5), Ok(true));
     assert_eq!(registry.byzantine_peer_count(), 1);

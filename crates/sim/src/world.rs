@@ -228,8 +228,7 @@ impl World {
         self.engine.host(i).own.as_ref()?.conduct.as_ref().map(|conduct| conduct.kind)
     }
 
-    /// Node `i` signs two different frames for one place in its chain, one for each half of its
-    /// peers.
+    /// Node `i` signs two frames for one place in its chain, one for each half of its peers.
     pub fn fork(&mut self, i: NodeIx) {
         let now = self.engine.now;
         let [heads, tails] = forked(&self.settings, &self.keys[i], self.clock_of(i).wall);

@@ -18,6 +18,7 @@ mod watch;
 use core::time::Duration;
 use std::sync::Arc;
 
+use crate::admission::Denials;
 use crate::config::{Detect, Settings};
 use crate::identity::{NodeId, PeerIx};
 use crate::links::{Link, Links};
@@ -49,6 +50,8 @@ pub struct Membership {
 struct Rest {
     dials: Dials,
     watch: Option<Watch>,
+    /// Nodes that the operator denied, sorted; at most [`Denials::MAX`].
+    denied: Vec<NodeId>,
 }
 
 /// What the membership room may touch for the length of one call.
@@ -80,7 +83,7 @@ impl Membership {
         }
         let phase = rng.part_of(Duration::from_millis(50));
         let watch = Some(Watch::new(Detector::new(settings, now, phase)));
-        let rest = Some(Box::new(Rest { dials: Dials::default(), watch }));
+        let rest = Some(Box::new(Rest { watch, ..Rest::default() }));
         Membership { rest, ..Membership::default() }
     }
 
@@ -184,7 +187,25 @@ impl Membership {
         if let Some(rest) = &mut self.rest {
             rest.dials.retain(keeps);
         }
-        self.rest.take_if(|rest| rest.dials.len() == 0 && rest.watch.is_none());
+        self.rest.take_if(|rest| {
+            rest.dials.len() == 0 && rest.watch.is_none() && rest.denied.is_empty()
+        });
+    }
+
+    /// Whether the operator denied `node`.
+    #[must_use]
+    pub fn is_denied(&self, node: &NodeId) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.denied.binary_search(node).is_ok())
+    }
+
+    /// Takes a denial in; false if it was known or there is no room.
+    pub fn deny(&mut self, node: &NodeId) -> bool {
+        let denied = &mut self.rest.get_or_insert_default().denied;
+        match denied.binary_search(node) {
+            Err(place) if denied.len() < Denials::MAX => denied.insert(place, *node),
+            _ => return false,
+        }
+        true
     }
 
     fn watch(&self) -> Option<&Watch> {

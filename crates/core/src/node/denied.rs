@@ -3,29 +3,21 @@
 //! them had heard before it heard of the denial.
 
 use super::{Node, NodeId, Phase};
-use crate::admission::Denials;
 use crate::error::WriteError;
 use crate::messages::{Close, Sink};
 use crate::telemetry::Event;
-
-/// Who is denied, sorted; at most [`Denials::MAX`].
-#[derive(Default)]
-pub(super) struct Denied(Vec<NodeId>);
 
 impl Node {
     /// Whether the operator denied `node`.
     #[must_use]
     pub fn is_denied(&self, node: &NodeId) -> bool {
-        self.denied.as_ref().is_some_and(|denied| denied.0.binary_search(node).is_ok())
+        self.membership.is_denied(node)
     }
 
     pub(super) fn on_denied(&mut self, node: &NodeId, sink: &mut impl Sink) {
-        let denied = &mut self.denied.get_or_insert_default().0;
-        let Err(place) = denied.binary_search(node) else { return };
-        if denied.len() == Denials::MAX {
+        if !self.membership.deny(node) {
             return;
         }
-        denied.insert(place, *node);
         sink.emit(Event::Denied(*node));
         if *node == self.id() {
             self.recovery = None;

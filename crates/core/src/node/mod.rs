@@ -42,7 +42,6 @@ use crate::security;
 pub use crate::security::Checked;
 use crate::telemetry::Counters;
 use crate::time::{Now, Time, WallMs};
-use denied::Denied;
 use intake::Waiting;
 use recovery::Recovery;
 pub use views::Status;
@@ -90,7 +89,6 @@ pub struct Node {
     writer: Option<Box<Writer>>,
     recovery: Option<Box<Recovery>>,
     held: Option<Box<Waiting>>,
-    denied: Option<Box<Denied>>,
     counters: Box<Counters>,
     rng: Rng,
     phase: Phase,
@@ -153,7 +151,6 @@ impl Node {
             writer: None,
             recovery: None,
             held: None,
-            denied: None,
             counters: Box::default(),
             phase: Phase::Ready,
             settings,

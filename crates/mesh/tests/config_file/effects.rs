@@ -47,6 +47,8 @@ fn of_the_shape() -> Vec<Pair> {
         one("regions[].name", "regions: [{name: a}]", "regions: [{name: b}]"),
         one("gossip.fanout", "gossip: {fanout: 3}", "gossip: {fanout: 13}"),
         one("gossip.interval_ms", "gossip: {interval_ms: 100}", "gossip: {interval_ms: 50}"),
+        one("partition.mode", "partition: {mode: available}", "partition: {mode: read_only}"),
+        one("partition.detect", "partition: {detect: fast}", "partition: {detect: thrifty}"),
         one(
             "gossip.convergence_threshold",
             "gossip: {convergence_threshold: 0.5}",
