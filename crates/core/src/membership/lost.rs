@@ -32,7 +32,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// Members that are looked for at a time.
 const MOST: usize = 64;
 /// One listed member without a link is dialled so often, in a mesh where most have none.
-const SWEEP: Duration = Duration::from_secs(2);
+const SWEEP: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub(super) struct Lost {
