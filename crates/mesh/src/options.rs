@@ -79,7 +79,7 @@ pub struct Options {
     /// The node's key.
     pub identity: Identity,
     /// What this node shows, and what it demands of others, with
-    /// [`Admission::Proven`](knhk_mesh_core::config::Admission::Proven).
+    /// [`Admission::Proven`].
     pub credentials: Credentials,
     /// Whether a node that was met before is greeted with the first packet (default true; never
     /// with [`Profile::Lean`]). Only a digest travels so.
