@@ -144,9 +144,15 @@ impl World {
         self.engine.shared.any_slow = true;
     }
 
-    /// From now on node `i` breaks the protocol.
+    /// From now on node `i` breaks the protocol; a censor hides nobody.
     pub fn corrupt(&mut self, i: NodeIx, kind: Kind) {
-        self.engine.host_mut(i).own().conduct = Some(Conduct::new(kind));
+        self.corrupt_hiding(i, kind, &[]);
+    }
+
+    /// The same; a censor hides what `authors` sign.
+    pub fn corrupt_hiding(&mut self, i: NodeIx, kind: Kind, authors: &[NodeIx]) {
+        let hidden = authors.iter().map(|&author| self.id(author)).collect();
+        self.engine.host_mut(i).own().conduct = Some(Conduct::new(kind).hiding(hidden));
         if kind == Kind::TimeShift {
             self.set_clock_error(i, 3_600_000);
         }

@@ -144,6 +144,8 @@ pub(super) struct OneWay {
 pub(super) struct Hostile {
     pub(super) who: Named<Who>,
     pub(super) kind: Named<Kind>,
+    /// Whom a censor hides: nodes by number.
+    pub(super) hides: Option<Named<Who>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

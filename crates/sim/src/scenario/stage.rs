@@ -7,7 +7,7 @@ use knhk_mesh_core::messages::sink::WriteId;
 use knhk_mesh_core::node::Phase;
 use knhk_mesh_core::rng::Rng;
 
-use super::file::{At, Delete, OneWay, Restart, Who, Write};
+use super::file::{At, Delete, Hostile, OneWay, Restart, Who, Write};
 use super::ledger::{Ledger, key};
 use crate::adversary::Kind;
 use crate::checkers::world_liveness;
@@ -174,7 +174,7 @@ impl Stage {
         }
         self.set_network(at);
         if let Some(hostile) = &at.adversary {
-            self.corrupt(&hostile.who.0, hostile.kind.0);
+            self.corrupt(hostile);
         }
         if let Some(slow) = &at.slow {
             let who = self.chosen(&slow.who.0, true);
@@ -260,12 +260,16 @@ impl Stage {
         }
     }
 
-    fn corrupt(&mut self, who: &Who, kind: Kind) {
-        let who = self.chosen(who, false);
+    fn corrupt(&mut self, hostile: &Hostile) {
+        let (who, kind) = (self.chosen(&hostile.who.0, false), hostile.kind.0);
+        let hidden: Vec<NodeIx> = match hostile.hides.as_ref().map(|who| who.0) {
+            Some(Who::Range(first, end)) => (first..end.min(self.world.len())).collect(),
+            _ => Vec::new(),
+        };
         assert!(who.iter().all(|&i| i >= SEEDS), "a scenario's seeds are never hostile");
         self.begins(format!("{} nodes {kind}", who.len()));
         for i in who {
-            self.world.corrupt(i, kind);
+            self.world.corrupt_hiding(i, kind, &hidden);
             if kind == Kind::Equivocate {
                 self.world.fork(i);
             }
