@@ -143,6 +143,12 @@ impl Latency {
         node % self.regions.len()
     }
 
+    /// Milliseconds that a message takes at least.
+    pub(crate) fn least_ms(&self, from: NodeIx, to: NodeIx) -> u64 {
+        let row = self.region_of(from) * self.regions.len();
+        self.ways[row + self.region_of(to)].0.into()
+    }
+
     /// Milliseconds of a message in the mean over all pairs of regions, both in one included.
     #[must_use]
     pub fn mean_ms(&self) -> f64 {

@@ -72,6 +72,12 @@ impl Network {
         holds(cut.from, from) && holds(cut.to, to)
     }
 
+    /// Share of the messages from `from` to `to` that are lost, cuts left out.
+    pub(crate) fn losing(&self, from: NodeIx, to: NodeIx) -> f64 {
+        let lossy = self.lossy.iter().filter(|(cut, _)| self.crosses(cut, from, to));
+        1.0 - lossy.fold(1.0 - self.loss, |arrives, (_, share)| arrives * (1.0 - share))
+    }
+
     /// Whether messages pass both ways: what a link needs.
     #[must_use]
     pub fn connects(&self, a: NodeIx, b: NodeIx) -> bool {

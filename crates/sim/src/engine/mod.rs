@@ -98,7 +98,7 @@ impl Shared {
         host.own().peers.get(&peer).copied()
     }
 
-    fn slowness(&self, machine: usize) -> Slot {
+    pub(crate) fn slowness(&self, machine: usize) -> Slot {
         if self.any_slow { self.slow.get(&machine).copied().unwrap_or(0) } else { 0 }
     }
 }

@@ -3,12 +3,12 @@
 
 use core::time::Duration;
 
-use knhk_mesh_core::config::{Config, Lanes, Settings};
+use knhk_mesh_core::config::{Config, Detect, Lanes, Settings};
 use knhk_mesh_core::rng::{Rng, mix};
 use knhk_mesh_core::time::Time;
 
 use super::ScenarioError;
-use super::file::{File, Lane};
+use super::file::{File, Lane, Watching};
 use super::ledger;
 use super::showing::{Measured, report};
 use super::stage::{Stage, TICK};
@@ -86,6 +86,11 @@ fn config(file: &File) -> Config {
     if settings.lanes == Lane::Repair {
         config.lanes = Lanes::Repair;
     }
+    config.detect = match settings.detect {
+        Watching::Off => Detect::Off,
+        Watching::Fast => Detect::Fast,
+        Watching::Thrifty => Detect::Thrifty,
+    };
     config
 }
 
@@ -248,6 +253,9 @@ impl Course<'_> {
         self.stage.tick();
         let now = self.stage.now();
         if now.is_multiple_of(1_000) {
+            if self.stage.broken.is_empty() {
+                self.stage.broken.extend(world_safety::queues(&self.stage.world));
+            }
             if now <= self.file.seconds.0 * 1_000 {
                 self.busiest.look(&self.stage.world);
             }

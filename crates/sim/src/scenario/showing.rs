@@ -166,6 +166,7 @@ fn targets(file: &File, stage: &mut Stage, measured: &Measured) -> Vec<Target> {
     );
     let records = most(&|i| world.node(i).store().len());
     at_most("entries of a node", "records", expect.max_records.map(|n| n.0), records);
+    targets.extend(provoked(expect, stage, live));
     if let Some(members) = expect.members {
         let (least, most) = (measured.listed.0 as u64, measured.listed.1 as u64);
         let found = if least == members.0 { most } else { least };
@@ -173,6 +174,28 @@ fn targets(file: &File, stage: &mut Stage, measured: &Measured) -> Vec<Target> {
         targets.push(Target { held, ..target("members", "nodes", members.0, found) });
     }
     targets
+}
+
+/// What nodes took each other for, and whether the fault was there at all.
+fn provoked(expect: &Expect, stage: &Stage, live: &[NodeIx]) -> Vec<Target> {
+    let told = |wanted: fn(&Event) -> bool| -> u64 {
+        let of = |&i: &NodeIx| stage.world.events(i).iter().filter(|e| wanted(e)).count() as u64;
+        live.iter().map(of).sum()
+    };
+    let alarms = expect.max_alarms.map(|most| {
+        let found = told(|event| matches!(event, Event::Partitioned { .. }));
+        target("alarms of a partition", "times", most.0, found)
+    });
+    let lost = expect.max_lost_members.map(|most| {
+        let found = told(|event| matches!(event, Event::MemberLost(_)));
+        target("members taken for lost", "times", most.0, found)
+    });
+    let congested = expect.min_congested.map(|least| {
+        let found = stage.world.tally().congested;
+        let dropped = target("messages dropped by full uplinks", "messages", least.0, found);
+        Target { at_least: true, held: found >= least.0, ..dropped }
+    });
+    alarms.into_iter().chain(lost).chain(congested).collect()
 }
 
 /// Writes of the time line that did not do what was expected.
