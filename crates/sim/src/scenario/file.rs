@@ -238,9 +238,9 @@ pub(super) struct Expect {
     pub(super) max_digest_bytes: Option<Whole<1, 1_000_000>>,
     /// Entries of a node's state.
     pub(super) max_records: Option<Whole<1, 10_000_000>>,
-    /// How often an honest node may say that it is cut off from the others.
+    /// How often an honest node that was never slow may say that it is cut off from the others.
     pub(super) max_alarms: Option<Whole<0, 1_000_000>>,
-    /// How often an honest node may take a member for lost.
+    /// How often such a node may take another one for lost.
     pub(super) max_lost_members: Option<Whole<0, 1_000_000>>,
     /// Messages that full uplinks drop, at least: else the fault was never there.
     pub(super) min_congested: Option<Whole<0, 1_000_000_000>>,

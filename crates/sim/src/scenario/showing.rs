@@ -176,22 +176,26 @@ fn targets(file: &File, stage: &mut Stage, measured: &Measured) -> Vec<Target> {
     targets
 }
 
-/// What nodes took each other for, and whether the fault was there at all.
+/// What healthy nodes took each other for, and whether the fault was there at all. What a node without
+/// CPU time thinks of itself and others is its own affair.
 fn provoked(expect: &Expect, stage: &Stage, live: &[NodeIx]) -> Vec<Target> {
-    let told = |wanted: fn(&Event) -> bool| -> u64 {
-        let of = |&i: &NodeIx| stage.world.events(i).iter().filter(|e| wanted(e)).count() as u64;
-        live.iter().map(of).sum()
+    let world = &stage.world;
+    let healthy = |i: &NodeIx| !stage.starved.contains(i);
+    let told = |wanted: &dyn Fn(&Event) -> bool| -> u64 {
+        let of = |&i: &NodeIx| world.events(i).iter().filter(|e| wanted(e)).count() as u64;
+        live.iter().filter(|i| healthy(i)).map(of).sum()
     };
     let alarms = expect.max_alarms.map(|most| {
-        let found = told(|event| matches!(event, Event::Partitioned { .. }));
+        let found = told(&|event| matches!(event, Event::Partitioned { .. }));
         target("alarms of a partition", "times", most.0, found)
     });
     let lost = expect.max_lost_members.map(|most| {
-        let found = told(|event| matches!(event, Event::MemberLost(_)));
+        let is_healthy = |id| world.by_id(id).is_some_and(|i| healthy(&i));
+        let found = told(&|event| matches!(event, Event::MemberLost(id) if is_healthy(id)));
         target("members taken for lost", "times", most.0, found)
     });
     let congested = expect.min_congested.map(|least| {
-        let found = stage.world.tally().congested;
+        let found = world.tally().congested;
         let dropped = target("messages dropped by full uplinks", "messages", least.0, found);
         Target { at_least: true, held: found >= least.0, ..dropped }
     });

@@ -62,6 +62,8 @@ pub(super) struct Stage {
     /// Clocks that are too far off to take part.
     pub(super) astray: BTreeSet<NodeIx>,
     slow: BTreeSet<NodeIx>,
+    /// Nodes that were slow at some time.
+    pub(super) starved: BTreeSet<NodeIx>,
     recovering: BTreeSet<NodeIx>,
     writers: BTreeSet<NodeIx>,
     /// Seeds that a node has not reached since it started.
@@ -84,6 +86,7 @@ impl Stage {
             silent: BTreeSet::new(),
             astray: BTreeSet::new(),
             slow: BTreeSet::new(),
+            starved: BTreeSet::new(),
             recovering: BTreeSet::new(),
             writers: BTreeSet::new(),
             unreached,
@@ -286,6 +289,7 @@ impl Stage {
         for &i in who {
             self.world.slow_down(i, by);
             self.slow.insert(i);
+            self.starved.insert(i);
         }
     }
 
