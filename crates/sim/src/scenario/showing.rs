@@ -1,6 +1,7 @@
 //! What a run of a scenario showed, as a report: expectations are its targets, broken invariants
 //! are told in words.
 
+use knhk_mesh_core::identity::NodeId;
 use knhk_mesh_core::telemetry::Event;
 
 use super::file::{Expect, File, Lane};
@@ -190,7 +191,7 @@ fn provoked(expect: &Expect, stage: &Stage, live: &[NodeIx]) -> Vec<Target> {
         target("alarms of a partition", "times", most.0, found)
     });
     let lost = expect.max_lost_members.map(|most| {
-        let is_healthy = |id| world.by_id(id).is_some_and(|i| healthy(&i));
+        let is_healthy = |id: &NodeId| world.by_id(id).is_some_and(|i| healthy(&i));
         let found = told(&|event| matches!(event, Event::MemberLost(id) if is_healthy(id)));
         target("members taken for lost", "times", most.0, found)
     });
