@@ -340,6 +340,10 @@ impl Stage {
             self.world.restart(i, restart.disk, &[]);
             self.unreached[i] = seeds_of(&self.world, i);
             self.dial_seeds(i);
+            if !restart.disk {
+                // Its application does not wait until it has its state back.
+                self.load(&[i]);
+            }
         }
     }
 
