@@ -68,7 +68,10 @@ impl Kind {
     /// Adversaries whose mechanism does not exist yet, and what they wait for.
     pub const LATER: [(&str, &str); 4] = [
         ("false-suspect", "membership probes: there is nothing to accuse anybody with yet"),
-        ("eclipse", "a peer cache over restarts: whose seeds are all hostile has nobody else to ask"),
+        (
+            "eclipse",
+            "a peer cache over restarts: whose seeds are all hostile has nobody else to ask",
+        ),
         ("split-vote", "elected leaders"),
         ("lying-aggregator", "the hierarchy's summaries"),
     ];
