@@ -2,7 +2,7 @@
 //! happens between two slots, one after the other, so it is the same for any number of threads.
 //!
 //! ```text
-//!   World --slot by slot--> Engine --requests--> links: dials and closed links --> LinkUp, LinkDown
+//!   World --slot by slot--> Engine --requests--> links: dials, closed links --> LinkUp, LinkDown
 //!     |-- write, fork, inject, slow_down ...                 here
 //!     |-- dial, split, heal, unlink                          links
 //!     `-- add, kill, restart, move_away                      processes; standing: all at once

@@ -105,8 +105,8 @@ fn an_idle_mesh_falls_silent_and_one_write_wakes_it() {
     assert!(rounds(&world) - before < 8 * 60, "and sleeps again");
 }
 
-/// With many links each is seldom heard from while all back off: that nobody spoke for a while is no
-/// reason to hurry, or one node after the other goes on at full rate until the next write.
+/// With many links each is seldom heard from while all back off: that nobody spoke for a while is
+/// no reason to hurry, or one node after the other goes on at full rate until the next write.
 #[test]
 fn silence_wakes_nobody_in_an_idle_mesh() {
     let mut world = settled(40, Config { chosen_links: 6, ..Config::default() }, 5);

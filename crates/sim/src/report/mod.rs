@@ -35,12 +35,12 @@ pub struct Report {
     pub rounds: u32,
     /// The same in simulated milliseconds.
     pub sim_ms: u64,
-    /// Milliseconds of a round as the bound on rounds counts them: an interval, or the mean exchange
-    /// between two regions if that takes longer.
+    /// Milliseconds of a round as the bound on rounds counts them: an interval, or the mean
+    /// exchange between two regions if that takes longer.
     #[serde(default)]
     pub round_ms: u64,
-    /// Milliseconds from the write for which copies and bytes are counted: until no copy arrived any
-    /// more; of a scenario, the whole run.
+    /// Milliseconds from the write for which copies and bytes are counted: until no copy arrived
+    /// any more; of a scenario, the whole run.
     #[serde(default)]
     pub counted_ms: u64,
     /// Share of the honest nodes that are up and have the update, 0-1; of a scenario, that hold the

@@ -33,8 +33,8 @@ const COME_AND_GO: u32 = 4;
 /// The multi-value register that all put values into.
 const DISPUTED: &str = "disputed";
 
-/// How much older than the newest one the value may be that a last-writer-wins register shows: twice
-/// what the clock of a node that takes part may be off, and what the network holds up.
+/// How much older than the newest one the value may be that a last-writer-wins register shows:
+/// twice what the clock of a node that takes part may be off, and what the network holds up.
 const SKEW: Slot = 10_000;
 
 /// Figures of a counter that only grows and of a register with rising values.

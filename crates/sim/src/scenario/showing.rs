@@ -177,8 +177,8 @@ fn targets(file: &File, stage: &mut Stage, measured: &Measured) -> Vec<Target> {
     targets
 }
 
-/// What healthy nodes took each other for, and whether the fault was there at all. What a node without
-/// CPU time thinks of itself and others is its own affair.
+/// What healthy nodes took each other for, and whether the fault was there at all. What a node
+/// without CPU time thinks of itself and others is its own affair.
 fn provoked(expect: &Expect, stage: &Stage, live: &[NodeIx]) -> Vec<Target> {
     let world = &stage.world;
     let healthy = |i: &NodeIx| !stage.starved.contains(i);

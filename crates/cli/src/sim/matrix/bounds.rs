@@ -26,8 +26,9 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// Updates from which on a share can be held against the SLA: with fewer the smallest miss there
-    /// is, one update, is more than the SLA allows. Without an SLA: a hundred, for a percentage.
+    /// Updates from which on a share can be held against the SLA: with fewer the smallest miss
+    /// there is, one update, is more than the SLA allows. Without an SLA: a hundred, for a
+    /// percentage.
     pub(super) fn updates_needed(&self) -> u32 {
         self.sla_percent.map_or(100, |sla| (100.0 / (100.0 - sla)).round() as u32)
     }

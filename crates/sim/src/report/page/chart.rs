@@ -14,8 +14,8 @@ const MOST_FAULTS: usize = 12;
 /// Height of such a row.
 const FAULT_ROW: f64 = 22.0;
 
-/// Where the label of a bar stands, on neither side of which it covers anything: in it, behind it or
-/// in front of it, in that order if it fits, else where most of it does; cut to the room there.
+/// Where the label of a bar stands, on neither side of which it covers anything: in it, behind it
+/// or in front of it, in that order if it fits, else where most of it does; cut to the room there.
 fn label(plot: &Plot, from: f64, until: f64, what: &str) -> (f64, &'static str, String) {
     let wanted = what.chars().count() as f64 * LETTER + 12.0;
     let rooms = [
