@@ -340,10 +340,21 @@ impl Stage {
             self.world.restart(i, restart.disk, &[]);
             self.unreached[i] = seeds_of(&self.world, i);
             self.dial_seeds(i);
+            self.resume_recovery(i);
             if !restart.disk {
                 // Its application does not wait until it has its state back.
                 self.load(&[i]);
             }
+        }
+    }
+
+    /// Who was killed before it had its state back starts with a disk that holds nothing yet.
+    fn resume_recovery(&mut self, i: NodeIx) {
+        let now = self.world.clock_of(i);
+        let recovers = self.world.node_mut(i).status(now).phase == Phase::Recovering;
+        if recovers && self.world.is_honest(i) && self.recovering.insert(i) {
+            let live = self.live();
+            self.ledger.lost_disk(&self.world, i, &live);
         }
     }
 
