@@ -7,8 +7,8 @@ use core::str::FromStr;
 use bytes::{Bytes, BytesMut};
 use knhk_mesh_core::config::Settings;
 use knhk_mesh_core::digest::Root;
-use knhk_mesh_core::frame::{self, Chain, Class, RecordHead, Slot, seal};
-use knhk_mesh_core::identity::{Incarnation, Keypair, PeerIx};
+use knhk_mesh_core::frame::{self, Chain, Class, Record, RecordHead, Sealed, Slot, seal};
+use knhk_mesh_core::identity::{Incarnation, Keypair, Limits, PeerIx};
 use knhk_mesh_core::messages::{Lane, Message};
 use knhk_mesh_core::rng::Rng;
 use knhk_mesh_core::time::{Hlc, WallMs};
@@ -32,6 +32,8 @@ pub enum Kind {
     Omit,
     /// Signs two different frames for one place in its chain, one for each half of its peers.
     Equivocate,
+    /// Says of every honest member that it does not reach it, again and again.
+    Suspect,
 }
 
 /// A text that names no [`Kind`].
@@ -47,7 +49,7 @@ pub enum NoSuchKind {
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Silent,
         Kind::Forge,
         Kind::Replay,
@@ -56,11 +58,11 @@ impl Kind {
         Kind::LieDigest,
         Kind::Omit,
         Kind::Equivocate,
+        Kind::Suspect,
     ];
 
     /// Adversaries whose mechanism does not exist yet, and what they wait for.
-    pub const LATER: [(&str, &str); 4] = [
-        ("false-suspect", "membership probes: there is nothing to accuse anybody with yet"),
+    pub const LATER: [(&str, &str); 3] = [
         ("eclipse", "join from hostile seeds: simulated nodes start with a directory"),
         ("split-vote", "elected leaders"),
         ("lying-aggregator", "the hierarchy's summaries"),
@@ -78,6 +80,7 @@ impl Kind {
             Kind::LieDigest => "lie-digest",
             Kind::Omit => "omit",
             Kind::Equivocate => "equivocate",
+            Kind::Suspect => "suspect",
         }
     }
 
@@ -139,6 +142,7 @@ impl Conduct {
                 vec![(to, lane, Message::Signed(altered(&bytes, rng)))]
             }
             (Kind::Omit, Message::Signed(_)) => Vec::new(),
+            (Kind::Suspect, Message::Signed(bytes)) if takes_back(&bytes) => Vec::new(),
             (Kind::LieDigest, Message::Digest(mut digest)) => {
                 let word = rng.next_u64().to_le_bytes();
                 digest.root = Root(core::array::from_fn(|i| word[i % 8] ^ i as u8));
@@ -177,6 +181,13 @@ pub(crate) fn forked(settings: &Settings, key: &[u8; 32], wall: WallMs) -> [Byte
         let record = RecordHead::new(Slot(20), frame::Kind::LWW, Hlc::at(wall)).encode(&payload);
         seal(&mut chain, &[record], &[], &settings.mesh, &signer).bytes().clone()
     })
+}
+
+/// Whether somebody suspects nobody any more in it: what the node of a liar says by itself.
+fn takes_back(bytes: &Bytes) -> bool {
+    let sealed = Sealed::read(bytes, &Limits::default());
+    let empty = |record: &Record<'_>| record.head.slot == Slot::MISSING && record.payload == [0];
+    sealed.is_ok_and(|sealed| sealed.records().any(|(_, record)| empty(&record)))
 }
 
 /// `bytes` with one byte changed, anywhere behind the tag.

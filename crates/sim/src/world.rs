@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!   World --slot by slot--> Engine --requests--> dials and closed links --> LinkUp, LinkDown
-//!     `-- write, split, kill, restart, inject ...
 //! ```
 
+mod accusing;
 mod standing;
 
 use core::cmp::Reverse;

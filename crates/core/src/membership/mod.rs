@@ -9,10 +9,12 @@
 //!                                                         partition detector, rescue dials
 //! ```
 
+mod accused;
 mod clocks;
 mod dials;
 mod lost;
 mod member;
+mod suspicion;
 mod watch;
 
 use core::time::Duration;
@@ -20,15 +22,19 @@ use std::sync::Arc;
 
 use crate::admission::Denials;
 use crate::config::{Detect, Settings};
+use crate::crdt::Store;
+use crate::frame::Slot;
 use crate::identity::{NodeId, PeerIx};
 use crate::links::{Link, Links};
 use crate::messages::Sink;
 use crate::partition::Detector;
 use crate::peer_registry::PeerRegistry;
 use crate::rng::Rng;
-use crate::time::Time;
+use crate::time::{Time, WallMs};
+pub use accused::Words;
 use dials::Dials;
 pub use member::Member;
+pub use suspicion::{Age, Suspicion};
 use watch::Watch;
 
 /// How often the links are looked after when nothing happens.
@@ -64,6 +70,12 @@ pub struct Scene<'a, S: Sink> {
     pub wanted: usize,
     /// Whether the links agree with this node, as far as that matters.
     pub converged: bool,
+    /// The own node.
+    pub me: NodeId,
+    /// What the clocks of the mesh show.
+    pub mesh_time: WallMs,
+    /// The replicated state: what members say about themselves and about each other.
+    pub store: &'a Store,
     /// The members.
     pub registry: &'a mut PeerRegistry,
     /// The links.
@@ -72,6 +84,40 @@ pub struct Scene<'a, S: Sink> {
     pub rng: &'a mut Rng,
     /// The way out.
     pub sink: &'a mut S,
+}
+
+impl<S: Sink> Scene<'_, S> {
+    fn is_linked(&self, node: &NodeId) -> bool {
+        self.registry.by_id(node).is_some_and(|peer| self.links.get(peer).is_some())
+    }
+
+    /// The other members that are listed; who only has a link is none.
+    fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let all = self.registry.all().filter_map(|peer| self.registry.get(peer));
+        all.filter(|view| view.incarnation.0 > 0).map(|view| view.id)
+    }
+
+    /// When a member spoke last about itself; `None` if it never did, or left.
+    fn age_of(&self, node: &NodeId) -> Option<Age> {
+        let record = self.store.record(node, Slot::MEMBER)?;
+        let member = Member::decode(record.record.payload).ok()?;
+        (!member.left).then_some((record.incarnation, record.seq))
+    }
+
+    /// Whom a node does not reach, by its own word.
+    fn list_of(&self, node: &NodeId) -> Vec<Suspicion> {
+        let record = self.store.record(node, Slot::MISSING);
+        record.and_then(|r| Suspicion::decode(r.record.payload).ok()).unwrap_or_default()
+    }
+}
+
+/// What is to be done after a look at links and members.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Links that are dead.
+    pub dead_links: Vec<PeerIx>,
+    /// What this node has to say.
+    pub words: Words,
 }
 
 impl Membership {
@@ -98,28 +144,31 @@ impl Membership {
         self.next_care = self.next_care.min(now + Duration::from_millis(5));
     }
 
-    /// Looks after the links if it is time, and tells which ones are dead.
-    pub fn on_timeout<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> Vec<PeerIx> {
+    /// Looks after links and members if it is time.
+    pub fn on_timeout<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> Due {
         self.keep_watch(scene);
         if scene.now < self.next_care {
-            return Vec::new();
+            return Due::default();
         }
         let jitter = CARE / 4 * scene.rng.below(4);
         self.next_care = scene.now + CARE + jitter;
         self.keep_dials(|_, deadline| deadline > scene.now);
         self.recruit(scene);
+        let mut words = Words::default();
         let missing = scene.wanted.saturating_sub(scene.links.chosen());
         if scene.wanted == 0 {
             // Nobody is there, or this node has left.
         } else if self.watch().is_some() {
             self.link_witnesses(scene);
             self.look_for_the_lost(scene);
+            words = self.judge_the_accused(scene);
         } else if missing > 0 {
             self.choose(scene, missing);
         } else if self.rotation_is_due(scene) {
             self.rotate(scene);
         }
-        self.watch().map_or_else(Vec::new, |watch| watch.detector.dead_links(scene.now))
+        let dead_links = self.watch().map(|watch| watch.detector.dead_links(scene.now));
+        Due { dead_links: dead_links.unwrap_or_default(), words }
     }
 
     fn rotation_is_due<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> bool {

@@ -157,6 +157,11 @@ impl Node {
         }
         if self.store.entry_at(author, Slot::MEMBER).is_some_and(|e| won.contains(&e)) {
             self.member_changed(now, author, sink);
+            self.membership.suspicions_changed();
+        }
+        let listens = self.membership.detector().is_some();
+        if listens && self.store.entry_at(author, Slot::MISSING).is_some_and(|e| won.contains(&e)) {
+            self.membership.suspicions_changed();
         }
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         gossip.note_changes(&mut scene, won);

@@ -19,7 +19,7 @@ use crate::frame::header::MAX_BODY;
 use crate::frame::{Chain, Class, Hash, Kind, Record, RecordHead, Slot, Verified, merkle};
 use crate::frame::{seal, write_proof};
 use crate::identity::{AgentNo, Incarnation, Limits, Seq};
-use crate::membership::Member;
+use crate::membership::{Member, Suspicion, Words};
 use crate::messages::sink::{OwnRecord, PersistId, WriteId};
 use crate::messages::{Persist, Receipt, Sink};
 use crate::partition::{Detector, PartitionStatus};
@@ -426,12 +426,39 @@ impl Node {
             zone: config.zone.clone(),
             addresses: config.addresses.clone(),
         };
+        self.put(now, wall, (Slot::MEMBER, Kind::MEMBER), &member.encode(), sink);
+    }
+
+    /// Writes a record of the node itself.
+    fn put(
+        &mut self,
+        now: Now,
+        wall: WallMs,
+        (slot, kind): (Slot, Kind),
+        payload: &[u8],
+        sink: &mut impl Sink,
+    ) {
         let Some(writer) = &mut self.writer else { return };
         let hlc = writer.clock.stamp(wall, Hlc::default());
-        let head = RecordHead::new(Slot::MEMBER, Kind::MEMBER, hlc);
-        let bytes = head.encode(&member.encode());
-        writer.pending.push(Pending { slot: Slot::MEMBER, bytes, write: None, hlc });
+        let bytes = RecordHead::new(slot, kind, hlc).encode(payload);
+        writer.pending.push(Pending { slot, bytes, write: None, hlc });
         self.flush_if_due(now, sink);
+    }
+
+    /// Signs what the membership room has to say: whom it does not reach, and that this node is
+    /// there itself. Public for simulated liars, who say it without reason.
+    pub fn say(&mut self, now: Now, words: Words, sink: &mut impl Sink) {
+        if self.phase != Phase::Ready {
+            return;
+        }
+        if words.refute {
+            self.announce(now, false, sink);
+        }
+        if let Some(missing) = words.missing {
+            let wall = self.mesh_time(now);
+            let payload = Suspicion::encode(&missing);
+            self.put(now, wall, (Slot::MISSING, Kind::MISSING), &payload, sink);
+        }
     }
 
     /// Says goodbye; writes that wait for a frame go with it.

@@ -3,12 +3,12 @@
 
 use core::time::Duration;
 
-use knhk_mesh_core::config::{Config, Lanes, Settings};
+use knhk_mesh_core::config::{Config, Detect, Lanes, Settings};
 use knhk_mesh_core::rng::{Rng, mix};
 use knhk_mesh_core::time::Time;
 
 use super::ScenarioError;
-use super::file::{File, Lane};
+use super::file::{Detecting, File, Lane};
 use super::ledger;
 use super::showing::{Measured, report};
 use super::stage::{Stage, TICK};
@@ -83,6 +83,14 @@ fn config(file: &File) -> Config {
     if let Some(payload) = settings.max_payload {
         config.genesis.limits.max_payload = payload.0 as u16;
     }
+    if let Some(authors) = settings.max_authors {
+        config.genesis.limits.max_authors = authors.0 as u32;
+    }
+    config.detect = match settings.detect {
+        Detecting::Off => Detect::Off,
+        Detecting::Fast => Detect::Fast,
+        Detecting::Thrifty => Detect::Thrifty,
+    };
     if settings.lanes == Lane::Repair {
         config.lanes = Lanes::Repair;
     }

@@ -53,6 +53,18 @@ pub(super) struct Settings {
     pub(super) chosen_links: Option<Whole<1, 256>>,
     pub(super) max_links: Option<Whole<1, 4_096>>,
     pub(super) max_payload: Option<Whole<64, 16_384>>,
+    pub(super) max_authors: Option<Whole<4, 4_096>>,
+    pub(super) detect: Detecting,
+}
+
+/// What noticing partitions and deaths may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Detecting {
+    #[default]
+    Off,
+    Fast,
+    Thrifty,
 }
 
 /// Which lanes carry updates.

@@ -443,6 +443,9 @@ impl Stage {
             }
             self.kill(i);
         }
+        if now.is_multiple_of(1_000) {
+            self.world.accuse_all();
+        }
         self.watch_recoveries();
         self.watch_writes();
     }
