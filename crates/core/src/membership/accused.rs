@@ -96,7 +96,15 @@ impl Accused {
 }
 
 impl Membership {
-    /// A list of suspicions or a member record changed.
+    /// A member spoke about itself: what was known against it is void.
+    pub fn spoke(&mut self, node: &NodeId) {
+        if let Some(watch) = self.watch_mut() {
+            watch.lost.found(node);
+            watch.lost.accused.look_again = true;
+        }
+    }
+
+    /// A list of suspicions changed, or who counts as a member.
     pub fn suspicions_changed(&mut self) {
         if let Some(watch) = self.watch_mut() {
             watch.lost.accused.look_again = true;

@@ -24,7 +24,7 @@ use crate::admission::Denials;
 use crate::config::{Detect, Settings};
 use crate::crdt::Store;
 use crate::frame::Slot;
-use crate::identity::{NodeId, PeerIx};
+use crate::identity::{Incarnation, NodeId, PeerIx};
 use crate::links::{Link, Links};
 use crate::messages::Sink;
 use crate::partition::Detector;
@@ -56,8 +56,8 @@ pub struct Membership {
 struct Rest {
     dials: Dials,
     watch: Option<Watch>,
-    /// Nodes that the operator denied, sorted; at most [`Denials::MAX`].
-    denied: Vec<NodeId>,
+    /// Up to which incarnation the operator made nodes void, by node; at most [`Denials::MAX`].
+    denied: Vec<(NodeId, Incarnation)>,
 }
 
 /// What the membership room may touch for the length of one call.
@@ -241,17 +241,27 @@ impl Membership {
         });
     }
 
-    /// Whether the operator denied `node`.
+    /// Whether the operator denied `node` for ever.
     #[must_use]
     pub fn is_denied(&self, node: &NodeId) -> bool {
-        self.rest.as_ref().is_some_and(|rest| rest.denied.binary_search(node).is_ok())
+        self.voids(node, Incarnation(u64::MAX))
     }
 
-    /// Takes a denial in; false if it was known or there is no room.
-    pub fn deny(&mut self, node: &NodeId) -> bool {
+    /// Whether the operator made void what `node` signs in `incarnation`.
+    #[must_use]
+    pub fn voids(&self, node: &NodeId, incarnation: Incarnation) -> bool {
+        self.rest.as_ref().is_some_and(|rest| {
+            let found = rest.denied.binary_search_by_key(node, |denied| denied.0);
+            found.is_ok_and(|at| incarnation <= rest.denied[at].1)
+        })
+    }
+
+    /// Takes a denial in; false if it says nothing new or there is no room.
+    pub fn deny(&mut self, node: &NodeId, up_to: Incarnation) -> bool {
         let denied = &mut self.rest.get_or_insert_default().denied;
-        match denied.binary_search(node) {
-            Err(place) if denied.len() < Denials::MAX => denied.insert(place, *node),
+        match denied.binary_search_by_key(node, |denied| denied.0) {
+            Ok(at) if denied[at].1 < up_to => denied[at].1 = up_to,
+            Err(place) if denied.len() < Denials::MAX => denied.insert(place, (*node, up_to)),
             _ => return false,
         }
         true

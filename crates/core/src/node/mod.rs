@@ -179,9 +179,10 @@ impl Node {
         }
         let mesh_time = self.mesh_time(now);
         match security::check(&self.settings, &self.store, &self.id(), mesh_time, bytes) {
-            Checked::Verify(job) if self.is_denied(&job.sealed().header().fields.author) => {
-                Checked::Refused(Refused::NotAdmitted)
-            }
+            Checked::Verify(job) => match self.made_void(&job.sealed().header().fields) {
+                Some(why) => Checked::Refused(why),
+                None => Checked::Verify(job),
+            },
             checked => checked,
         }
     }
@@ -214,7 +215,7 @@ impl Node {
             Input::Rtt(peer, rtt) => {
                 self.registry.observe_rtt(peer, rtt);
             }
-            Input::Denied(node) => self.on_denied(&node, sink),
+            Input::Denied(node, up_to) => self.on_denied(&node, up_to, sink),
             Input::Leave => self.on_leave(now, sink),
             Input::Timeout => self.on_timeout(now, sink),
         }

@@ -29,6 +29,8 @@ pub(super) struct Author {
     /// Frames kept, by (incarnation, seq): those with live records and the newest eight.
     pub(super) frames: Vec<u32>,
     convictions: Option<Box<Convictions>>,
+    /// Nobody is here: the next new author takes the place.
+    vacant: bool,
 }
 
 /// At most [`IDENTITY_AFTER`] proofs, by incarnation.
@@ -43,7 +45,7 @@ struct Conviction {
 impl Author {
     fn new(newest: Arc<SignedHeader>) -> Self {
         let salt = crate::digest::author_salt(&newest.fields.author.0);
-        Author { newest, salt, frames: Vec::new(), convictions: None }
+        Author { newest, salt, frames: Vec::new(), convictions: None, vacant: false }
     }
 
     pub(super) fn id(&self) -> &NodeId {
@@ -106,7 +108,10 @@ impl Store {
     pub(super) fn find_author(&self, id: &NodeId) -> Option<u32> {
         match &self.index {
             Some(index) => index.find_author(id, &self.authors, self.hash_seed),
-            None => self.authors.iter().position(|a| a.id() == id).map(|i| i as u32),
+            None => {
+                let is = |a: &Author| !a.vacant && a.id() == id;
+                self.authors.iter().position(is).map(|i| i as u32)
+            }
         }
     }
 
@@ -115,18 +120,30 @@ impl Store {
         if let Some(author) = self.find_author(&header.fields.author) {
             return Ok(author);
         }
-        if self.authors.len() >= self.settings.genesis.limits.max_authors as usize {
+        if !self.has_room_for_an_author() {
             return Err(Refused::AuthorLimit);
         }
-        if self.authors.len() < 4 {
-            self.authors.reserve_exact(1);
+        let new = Author::new(Arc::clone(header));
+        let free = self.authors.iter().position(|a| self.vacant > 0 && a.vacant);
+        let author = free.unwrap_or(self.authors.len()) as u32;
+        if let Some(free) = free {
+            self.vacant -= 1;
+            self.authors[free] = new;
+        } else {
+            if self.authors.len() < 4 {
+                self.authors.reserve_exact(1);
+            }
+            self.authors.push(new);
         }
-        let author = self.authors.len() as u32;
-        self.authors.push(Author::new(Arc::clone(header)));
         if let Some(index) = &mut self.index {
             index.add_author(author, &self.authors, self.hash_seed);
         }
         Ok(author)
+    }
+
+    /// Whether one more author fits.
+    pub(super) fn has_room_for_an_author(&self) -> bool {
+        self.author_count() < self.settings.genesis.limits.max_authors as usize
     }
 
     /// Convicts one incarnation; false if that was known or the identity is convicted already.
@@ -188,17 +205,48 @@ impl Store {
         }
     }
 
-    /// Drops everything of `author`, the proofs against it included: it is no author any more, and
-    /// the caller takes nothing of it from now on.
-    pub fn drop_author(&mut self, author: &NodeId, on: OnChange<'_>) {
-        let Some(author) = self.find_author(author) else { return };
-        self.drop_incarnations(author, None, on);
+    /// Drops what `author` signed up to an incarnation, the proofs against those included; the
+    /// caller takes nothing of them from now on. Who has nothing left is no author any more, and
+    /// its place is free.
+    pub fn drop_up_to(&mut self, id: &NodeId, up_to: Incarnation, on: OnChange<'_>) {
+        let Some(author) = self.find_author(id) else { return };
+        self.drop_incarnations(author, Some(up_to), on);
         let is = |e: &super::entry::Entry| e.author == author && e.is_marker();
         let markers = self.entries.iter().filter(|(_, e)| is(e)).map(|(ix, _)| ix as EntryIx);
         for marker in markers.collect::<Vec<_>>() {
             self.remove_entry(marker, on);
         }
-        self.authors[author as usize].convictions = None;
+        let who = &mut self.authors[author as usize];
+        if let Some(convictions) = &mut who.convictions {
+            convictions.0.retain(|conviction| conviction.incarnation > up_to);
+        }
+        who.convictions.take_if(|convictions| convictions.0.is_empty());
+        // One or two that are left convict their incarnations, no identity.
+        let salt = who.salt;
+        let left: Vec<Incarnation> = who.proofs().map(|p| p[0].fields.incarnation).collect();
+        let mesh = self.settings.mesh;
+        if left.len() >= IDENTITY_AFTER {
+            self.put_marker(author, Position::of(salt, Slot::CONVICTION.0), conviction_id(&mesh, id, None));
+        } else {
+            for incarnation in left {
+                let marker = conviction_id(&mesh, id, Some(incarnation));
+                self.put_marker(author, position(salt, incarnation), marker);
+            }
+        }
+        self.vacate(author);
+    }
+
+    /// Makes the place of an author free of whom nothing is left.
+    fn vacate(&mut self, author: u32) {
+        let who = &self.authors[author as usize];
+        if who.vacant || !who.frames.is_empty() || who.convictions.is_some() {
+            return;
+        }
+        if let Some(index) = &mut self.index {
+            index.remove_author(author, &self.authors, self.hash_seed);
+        }
+        self.authors[author as usize].vacant = true;
+        self.vacant += 1;
     }
 
     /// `header` is the newest now: applies its floor. An honest author's floor never falls; where

@@ -70,6 +70,13 @@ impl Index {
         self.authors.insert_unique(hash(&author), author, hash);
     }
 
+    pub(super) fn remove_author(&mut self, author: u32, authors: &[Author], seed: u64) {
+        let hash = author_hash(authors[author as usize].id(), seed);
+        if let Ok(place) = self.authors.find_entry(hash, |&a| a == author) {
+            place.remove();
+        }
+    }
+
     /// Notes that `entry` is about to change its id.
     pub(super) fn changes(&mut self, ix: EntryIx, entry: &mut Entry) {
         if !entry.dirty {

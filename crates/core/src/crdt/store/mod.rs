@@ -50,6 +50,8 @@ pub struct Store {
     /// Keys the hash tables, so that nobody outside can choose collisions.
     hash_seed: u64,
     authors: Vec<Author>,
+    /// Places in `authors` that are free.
+    vacant: u32,
     frames: Slab<FrameState>,
     entries: Slab<Entry>,
     index: Option<Box<Index>>,
@@ -81,6 +83,7 @@ impl Store {
             class,
             hash_seed,
             authors: Vec::new(),
+            vacant: 0,
             frames: Slab::new(),
             entries: Slab::new(),
             index: None,
@@ -198,10 +201,10 @@ impl Store {
         self.entries.is_empty()
     }
 
-    /// Authors seen.
+    /// Authors that something is known of.
     #[must_use]
     pub fn author_count(&self) -> usize {
-        self.authors.len()
+        self.authors.len() - self.vacant as usize
     }
 
     /// The scope class.

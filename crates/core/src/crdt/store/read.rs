@@ -33,8 +33,8 @@ impl Store {
         let header = sealed.header();
         let fields = &header.fields;
         let Some(author) = self.find_author(&fields.author) else {
-            let full = self.authors.len() >= self.settings.genesis.limits.max_authors as usize;
-            return if full { Err(Refused::AuthorLimit) } else { Ok(Known::Nothing) };
+            let room = self.has_room_for_an_author();
+            return if room { Ok(Known::Nothing) } else { Err(Refused::AuthorLimit) };
         };
         let who = &self.authors[author as usize];
         if sealed.tag() == Tag::Conviction {
