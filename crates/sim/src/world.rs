@@ -5,7 +5,7 @@
 //!   World --slot by slot--> Engine --requests--> dials and closed links --> LinkUp, LinkDown
 //! ```
 
-mod accusing;
+mod saying;
 mod standing;
 
 use core::cmp::Reverse;
@@ -348,7 +348,7 @@ impl World {
 
     /// Node `i` leaves the mesh; its process goes on.
     pub fn leave(&mut self, i: NodeIx) {
-        self.handle(i, Input::Leave);
+        self.handle(i, Input::Leave { purge: false });
     }
 
     /// What became of a write, once it is known.

@@ -216,7 +216,7 @@ impl Node {
                 self.registry.observe_rtt(peer, rtt);
             }
             Input::Denied(node, up_to) => self.on_denied(&node, up_to, sink),
-            Input::Leave => self.on_leave(now, sink),
+            Input::Leave { purge } => self.on_leave(now, purge, sink),
             Input::Timeout => self.on_timeout(now, sink),
         }
     }

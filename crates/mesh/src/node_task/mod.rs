@@ -66,11 +66,22 @@ pub(crate) enum Command {
     /// A question, answered inside the task with the node at hand; the answer travels in the
     /// closure.
     Ask(Box<dyn FnOnce(&mut Asked<'_>) + Send>),
-    /// Say good-bye to the mesh (or not), and end.
+    /// Say good-bye to the mesh or not, and end.
     Stop {
-        leave: bool,
+        farewell: Farewell,
         reply: oneshot::Sender<()>,
     },
+}
+
+/// What a node that stops tells the mesh.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// Nothing: it stays a member.
+    Silent,
+    /// That it is no member any more.
+    Goodbye,
+    /// The same, and that its records are to vanish.
+    Purge,
 }
 
 /// What a question may look at.
@@ -142,7 +153,7 @@ impl NodeTask {
 
     async fn turns(&mut self) -> End {
         for denial in self.trust.denied() {
-            self.input(Input::Denied(denial.node));
+            self.input(Input::Denied(denial.node, denial.up_to));
         }
         let trust = Arc::clone(&self.trust);
         let timer = tokio::time::sleep_until(Instant::now());
@@ -288,9 +299,9 @@ impl NodeTask {
     fn command(&mut self, command: Option<Command>) -> Option<End> {
         match command {
             None => return Some(End::Abandoned),
-            Some(Command::Stop { leave, reply }) => {
-                if leave {
-                    self.input(Input::Leave);
+            Some(Command::Stop { farewell, reply }) => {
+                if farewell != Farewell::Silent {
+                    self.input(Input::Leave { purge: farewell == Farewell::Purge });
                 }
                 return Some(End::Asked(reply));
             }

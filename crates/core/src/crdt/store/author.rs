@@ -28,16 +28,18 @@ pub(super) struct Author {
     pub(super) salt: u64,
     /// Frames kept, by (incarnation, seq): those with live records and the newest eight.
     pub(super) frames: Vec<u32>,
-    convictions: Option<Box<Convictions>>,
+    pub(super) convictions: Option<Box<Convictions>>,
     /// Nobody is here: the next new author takes the place.
-    vacant: bool,
+    pub(super) vacant: bool,
+    /// It left, and nothing of it is to be kept for long.
+    pub(super) departed: bool,
 }
 
 /// At most [`IDENTITY_AFTER`] proofs, by incarnation.
 #[derive(Default)]
-struct Convictions(Vec<Conviction>);
+pub(super) struct Convictions(Vec<Conviction>);
 
-struct Conviction {
+pub(super) struct Conviction {
     incarnation: Incarnation,
     proof: [Arc<SignedHeader>; 2],
 }
@@ -45,7 +47,14 @@ struct Conviction {
 impl Author {
     fn new(newest: Arc<SignedHeader>) -> Self {
         let salt = crate::digest::author_salt(&newest.fields.author.0);
-        Author { newest, salt, frames: Vec::new(), convictions: None, vacant: false }
+        Author {
+            newest,
+            salt,
+            frames: Vec::new(),
+            convictions: None,
+            vacant: false,
+            departed: false,
+        }
     }
 
     pub(super) fn id(&self) -> &NodeId {
@@ -116,17 +125,21 @@ impl Store {
     }
 
     /// The place of the author of `header`, made if there is room.
-    pub(super) fn author_for(&mut self, header: &Arc<SignedHeader>) -> Result<u32, Refused> {
+    pub(super) fn author_for(
+        &mut self,
+        header: &Arc<SignedHeader>,
+        departs: bool,
+    ) -> Result<u32, Refused> {
         if let Some(author) = self.find_author(&header.fields.author) {
             return Ok(author);
         }
-        if !self.has_room_for_an_author() {
+        if !departs && !self.has_room_for_an_author() {
             return Err(Refused::AuthorLimit);
         }
         let new = Author::new(Arc::clone(header));
-        let free = self.authors.iter().position(|a| self.vacant > 0 && a.vacant);
-        let author = free.unwrap_or(self.authors.len()) as u32;
-        if let Some(free) = free {
+        let vacant = (self.vacant > 0).then(|| self.authors.iter().position(|a| a.vacant));
+        let author = vacant.flatten().unwrap_or(self.authors.len()) as u32;
+        if let Some(free) = vacant.flatten() {
             self.vacant -= 1;
             self.authors[free] = new;
         } else {
@@ -143,7 +156,7 @@ impl Store {
 
     /// Whether one more author fits.
     pub(super) fn has_room_for_an_author(&self) -> bool {
-        self.author_count() < self.settings.genesis.limits.max_authors as usize
+        self.author_count() - (self.departed as usize) < self.settings.genesis.limits.max_authors as usize
     }
 
     /// Convicts one incarnation; false if that was known or the identity is convicted already.
@@ -226,13 +239,15 @@ impl Store {
         let left: Vec<Incarnation> = who.proofs().map(|p| p[0].fields.incarnation).collect();
         let mesh = self.settings.mesh;
         if left.len() >= IDENTITY_AFTER {
-            self.put_marker(author, Position::of(salt, Slot::CONVICTION.0), conviction_id(&mesh, id, None));
+            let at = Position::of(salt, Slot::CONVICTION.0);
+            self.put_marker(author, at, conviction_id(&mesh, id, None));
         } else {
             for incarnation in left {
                 let marker = conviction_id(&mesh, id, Some(incarnation));
                 self.put_marker(author, position(salt, incarnation), marker);
             }
         }
+        self.note_departure(author);
         self.vacate(author);
     }
 

@@ -154,7 +154,9 @@ impl Store {
         let (authors, keys, next, tree, dirty) = Default::default();
         let pages = Pages::new(self.hash_seed);
         self.index = Some(Box::new(Index { authors, pages, keys, next, tree, dirty }));
-        for author in 0..self.authors.len() as u32 {
+        let there = |author: &u32| !self.authors[*author as usize].vacant;
+        let all: Vec<u32> = (0..self.authors.len() as u32).filter(there).collect();
+        for author in all {
             if let Some(index) = &mut self.index {
                 index.add_author(author, &self.authors, self.hash_seed);
             }

@@ -18,6 +18,7 @@
 //! the mesh, floors and convictions only.
 
 mod author;
+mod departed;
 mod entry;
 mod export;
 mod frames;
@@ -36,6 +37,7 @@ use crate::error::Refused;
 use crate::frame::{Class, Hash, SignedHeader, Slot, Verified};
 use crate::identity::{Incarnation, NodeId, Seq};
 use author::Author;
+use departed::departs;
 pub use entry::EntryIx;
 use entry::{Destination, Entry};
 pub use export::Exported;
@@ -52,6 +54,8 @@ pub struct Store {
     authors: Vec<Author>,
     /// Places in `authors` that are free.
     vacant: u32,
+    /// Authors that left and of whom nothing is to be kept for long.
+    departed: u32,
     frames: Slab<FrameState>,
     entries: Slab<Entry>,
     index: Option<Box<Index>>,
@@ -84,6 +88,7 @@ impl Store {
             hash_seed,
             authors: Vec::new(),
             vacant: 0,
+            departed: 0,
             frames: Slab::new(),
             entries: Slab::new(),
             index: None,
@@ -99,7 +104,7 @@ impl Store {
         let fields = &v.header().fields;
         assert_eq!(fields.class, self.class, "a message goes to the store of its scope");
         let mut merged = Merged::default();
-        let author = match self.author_for(v.header()) {
+        let author = match self.author_for(v.header(), departs(v)) {
             Ok(author) => author,
             Err(why) => return Merged { refused: Some(why), ..merged },
         };
@@ -118,6 +123,7 @@ impl Store {
                 self.merge_records(v, author, frame, &mut merged, won, on);
                 self.advance_head(author, won, on);
                 self.trim_frames(author, frame);
+                self.departure_of(author, v, on);
                 self.bound_changes();
             }
             Err(known) => {

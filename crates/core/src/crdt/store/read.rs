@@ -33,7 +33,9 @@ impl Store {
         let header = sealed.header();
         let fields = &header.fields;
         let Some(author) = self.find_author(&fields.author) else {
-            let room = self.has_room_for_an_author();
+            let mut records = sealed.records().map(|(_, record)| record.head);
+            let departs = records.all(|head| head.ephemeral) && sealed.header().fields.count > 0;
+            let room = departs || self.has_room_for_an_author();
             return if room { Ok(Known::Nothing) } else { Err(Refused::AuthorLimit) };
         };
         let who = &self.authors[author as usize];
@@ -208,6 +210,6 @@ impl Store {
 
     /// Authors with their member records, in order of their arrival.
     pub fn authors(&self) -> impl Iterator<Item = &NodeId> {
-        self.authors.iter().map(Author::id)
+        self.authors.iter().filter(|a| !a.vacant).map(Author::id)
     }
 }
