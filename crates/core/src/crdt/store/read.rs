@@ -33,8 +33,8 @@ impl Store {
         let header = sealed.header();
         let fields = &header.fields;
         let Some(author) = self.find_author(&fields.author) else {
-            let mut records = sealed.records().map(|(_, record)| record.head);
-            let departs = records.all(|head| head.ephemeral) && sealed.header().fields.count > 0;
+            let mut stays = sealed.records().map(|(_, record)| !record.head.ephemeral).peekable();
+            let departs = stays.peek().is_some() && !stays.any(|stays| stays);
             let room = departs || self.has_room_for_an_author();
             return if room { Ok(Known::Nothing) } else { Err(Refused::AuthorLimit) };
         };
