@@ -23,9 +23,7 @@ use crate::admission::Trust;
 use crate::clock::Clock;
 use crate::error::{JoinError, Stopped, WatchError};
 use crate::key_file::{self, KEY_FILE, Loaded};
-use crate::node_task::{
-    Asked, Command, Compared, Dialler, Effects, Farewell, MAILBOX, NodeTask,
-};
+use crate::node_task::{Asked, Command, Compared, Dialler, Effects, Farewell, MAILBOX, NodeTask};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::backup::{BackupError, Summary};

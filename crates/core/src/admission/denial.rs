@@ -94,8 +94,8 @@ impl Denial {
         self.up_to == Self::FOR_EVER
     }
 
-    /// Whether it says less than `other` about the same node: it reaches less far, or as far and was
-    /// signed later.
+    /// Whether it says less than `other` about the same node: it reaches less far, or as far and
+    /// was signed later.
     fn yields_to(&self, other: &Denial) -> bool {
         let strength = |d: &Denial| (core::cmp::Reverse(d.up_to), d.at, d.signature);
         strength(other) <= strength(self)

@@ -20,6 +20,7 @@ use super::{Membership, Scene};
 use crate::identity::NodeId;
 use crate::messages::Sink;
 use crate::partition::EXACT;
+use crate::peer_registry::PeerRegistry;
 use crate::telemetry::Event;
 use crate::time::Time;
 
@@ -87,6 +88,13 @@ impl Accused {
     /// Reads the lists soon, if anybody was in one.
     pub(super) fn link_changed(&mut self) {
         self.look_again |= !self.cases.is_empty() || !self.own.is_empty();
+    }
+
+    /// Listed members that observers suspect, but too few of them.
+    pub(super) fn in_vain(&self, registry: &PeerRegistry) -> Vec<NodeId> {
+        let few = |case: &&Case| (1..case.quorum).contains(&case.count);
+        let listed = |node: &NodeId| registry.by_id(node).is_some();
+        self.cases.iter().filter(few).map(|case| case.node).filter(listed).collect()
     }
 
     /// How many members somebody accuses.
@@ -229,9 +237,8 @@ fn entry<S: Sink>(node: NodeId, since: Time, scene: &Scene<'_, S>) -> Option<Sus
 /// very long; stops counting those that are dead for an hour.
 fn bury_the_dead<S: Sink>(lost: &mut Lost, scene: &mut Scene<'_, S>) {
     let long_ago = seconds(scene.mesh_time).saturating_sub(EXPIRY);
-    let stood = |case: &&Case| {
-        case.standing.is_some_and(|since| scene.now.since(since) >= STANDING)
-    };
+    let stood =
+        |case: &&Case| case.standing.is_some_and(|since| scene.now.since(since) >= STANDING);
     let certified = lost.accused.cases.iter().filter(stood).map(|case| (case.node, case.since));
     let seen = lost.missing.iter().filter(|m| m.suspected);
     let seen = seen.filter(|m| scene.now.since(m.since) >= OWN_EYES);

@@ -237,12 +237,20 @@ impl Membership {
         }
     }
 
-    /// A random member that has no link: only a dial tells whether it is there.
+    /// A random member that has no link: only a dial tells whether it is there. Every other time one
+    /// that is accused in vain: where liars keep a certificate from the dead, own eyes decide.
     fn sweep<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         let Some(watch) = self.watch_mut().filter(|w| scene.now >= w.lost.next_sweep) else {
             return;
         };
         watch.lost.next_sweep = scene.now + SWEEP / 2 + scene.rng.part_of(SWEEP);
+        let accused = watch.lost.accused.in_vain(scene.registry);
+        let count = accused.len() as u32;
+        if count > 0 && scene.rng.chance(0.5) {
+            let node = accused[scene.rng.below(count) as usize];
+            watch.lost.look_for(node, Duration::ZERO, scene.now);
+            return;
+        }
         let mut drawn = Vec::new();
         scene.registry.random(8, scene.rng, &mut drawn);
         if let Some(peer) = drawn.into_iter().find(|peer| scene.links.get(*peer).is_none()) {

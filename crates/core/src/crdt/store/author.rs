@@ -156,7 +156,8 @@ impl Store {
 
     /// Whether one more author fits.
     pub(super) fn has_room_for_an_author(&self) -> bool {
-        self.author_count() - (self.departed as usize) < self.settings.genesis.limits.max_authors as usize
+        self.author_count() - (self.departed as usize)
+            < self.settings.genesis.limits.max_authors as usize
     }
 
     /// Convicts one incarnation; false if that was known or the identity is convicted already.

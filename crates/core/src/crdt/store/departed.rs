@@ -5,7 +5,7 @@
 //! ```text
 //!   goodbye, flagged "may go with its author" ──┐ nothing but such records
 //!                                               v
-//!   authors ── max_authors that count ── departed: max_authors of the latest goodbyes ──> forgotten
+//!   authors ── max_authors that count ── departed: as many of the latest ──> forgotten
 //! ```
 //!
 //! The latest of all goodbyes are the same whatever came first, so replicas agree. A goodbye keeps
