@@ -130,3 +130,47 @@ fn a_live_node_that_is_forgotten_starts_anew() {
     }
     assert!(status(&mut world, 2).incarnation > up_to);
 }
+
+#[test]
+fn joined_lost_and_left_are_told_at_transitions_only() {
+    for seed in 10..13 {
+        let mut world = settled(8, watching(), seed);
+        let mut rng = knhk_mesh_core::rng::Rng::new(seed);
+        let mut left = Vec::new();
+        for _ in 0..40 {
+            let i = 1 + rng.below(world.len() as u32 - 1) as usize;
+            match (rng.below(6), world.is_up(i)) {
+                (0, true) => world.kill(i),
+                (1, true) if !left.contains(&i) && left.len() < 4 => {
+                    world.leave(i);
+                    left.push(i);
+                }
+                (2, _) => drop(world.add()),
+                (3, _) => world.split(2),
+                (4, _) => world.heal(2),
+                (_, false) if !left.contains(&i) => world.restart(i, true, &[0]),
+                _ => {}
+            }
+            world.run_for(seconds(5 + u64::from(rng.below(90))));
+        }
+        let mut listed = std::collections::BTreeMap::new();
+        for event in world.events(0) {
+            match event {
+                Event::MemberJoined(id) => {
+                    assert_ne!(listed.insert(*id, true), Some(true), "joined twice, seed {seed}");
+                }
+                Event::MemberLost(id) => {
+                    assert_eq!(listed.insert(*id, false), Some(true), "lost twice, seed {seed}");
+                }
+                Event::MemberLeft(id) => {
+                    // Lost or not: it was a member until now.
+                    assert!(listed.remove(id).is_some(), "left twice, seed {seed}");
+                }
+                _ => {}
+            }
+        }
+        let lists = |id| world.node(0).registry().by_id(id).is_some();
+        assert!(listed.iter().all(|(id, is)| lists(id) == *is), "the sum is the list");
+        assert!(listed.values().any(|is| *is));
+    }
+}

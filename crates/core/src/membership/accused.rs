@@ -90,6 +90,11 @@ impl Accused {
         self.look_again |= !self.cases.is_empty() || !self.own.is_empty();
     }
 
+    fn case_of(&self, node: &NodeId) -> Option<&Case> {
+        let at = self.cases.binary_search_by_key(&node, |case| &case.node).ok()?;
+        self.cases.get(at)
+    }
+
     /// Listed members that observers suspect, but too few of them.
     pub(super) fn in_vain(&self, registry: &PeerRegistry) -> Vec<NodeId> {
         let few = |case: &&Case| (1..case.quorum).contains(&case.count);
@@ -180,7 +185,7 @@ fn scan<S: Sink>(lost: &mut Lost, scene: &mut Scene<'_, S>) {
         let since = since.get(quorum - 1).copied().unwrap_or(u32::MAX);
         let observes = node != scene.me && draw.appoints(&scene.me);
         said.extend(mine.filter(|_| observes));
-        let before = lost.accused.cases.iter().find(|case| case.node == node && case.age == age);
+        let before = lost.accused.case_of(&node).filter(|case| case.age == age);
         let standing = before.and_then(|case| case.standing);
         let to_look_for = observes && mine.is_none();
         cases.push(Case { node, age, count, quorum, since, standing, to_look_for, first });
@@ -271,7 +276,7 @@ fn probe_as_observer<S: Sink>(lost: &mut Lost, scene: &mut Scene<'_, S>) {
 /// The own list if it changed, and whether to refute.
 fn speak<S: Sink>(accused: &mut Accused, scene: &Scene<'_, S>) -> Words {
     let mut words = Words::default();
-    let me = accused.cases.iter().find(|case| case.node == scene.me);
+    let me = accused.case_of(&scene.me);
     // A little early: others may count one more.
     let is_close = |case: &Case| case.count > 0 && case.count >= case.quorum - case.quorum / 8;
     if me.is_some_and(is_close) && scene.now >= accused.next_refute {
