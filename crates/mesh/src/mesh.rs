@@ -23,7 +23,9 @@ use crate::admission::Trust;
 use crate::clock::Clock;
 use crate::error::{JoinError, Stopped, WatchError};
 use crate::key_file::{self, KEY_FILE, Loaded};
-use crate::node_task::{Asked, Command, Compared, Dialler, Effects, Farewell, MAILBOX, NodeTask};
+use crate::node_task::{
+    Acquaintances, Asked, Command, Compared, Dialler, Effects, Farewell, MAILBOX, NodeTask,
+};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::backup::{BackupError, Summary};
@@ -146,6 +148,7 @@ impl Mesh {
             effects: Effects::new(opened.store, dialler, transport.greeting()),
             trust: Arc::clone(&trust),
             compared: Compared::default(),
+            acquaintances: Acquaintances::remembered(folder, mix(random ^ 4), Instant::now()),
             clock,
             transport,
             events,

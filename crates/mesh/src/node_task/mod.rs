@@ -12,6 +12,7 @@
 //! between the datagram and the forwarded frame. A turn takes what is ready, up to a bound, and
 //! then lets other tasks run.
 
+mod acquaintances;
 mod dialler;
 mod effects;
 mod links;
@@ -33,6 +34,7 @@ use knhk_mesh_core::time::Now;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+pub(crate) use acquaintances::Acquaintances;
 pub(crate) use dialler::{Dialler, MAX_SEEDS};
 pub(crate) use effects::Effects;
 pub(crate) use notices::Compared;
@@ -119,6 +121,7 @@ pub(crate) struct NodeTask {
     pub(crate) answers: mpsc::Receiver<Answer>,
     pub(crate) trust: Arc<Trust>,
     pub(crate) compared: Compared,
+    pub(crate) acquaintances: Acquaintances,
     /// The file of a key that counts as used once the node's own state is on disk.
     pub(crate) unused_key: Option<PathBuf>,
 }
@@ -383,6 +386,13 @@ impl NodeTask {
         }
         self.node.registry_mut().rebuild_near();
         self.compare_notices();
+        self.acquaintances.look(&self.node, Instant::now());
+        if self.effects.links.is_empty() {
+            for (node, addresses) in self.acquaintances.some() {
+                let now = Instant::now();
+                self.effects.dialler.want(node, &addresses, now, &self.transport);
+            }
+        }
         if !self.effects.mirror.is_open() {
             return LOOK_EVERY;
         }

@@ -28,18 +28,21 @@ pub(super) struct Author {
     pub(super) salt: u64,
     /// Frames kept, by (incarnation, seq): those with live records and the newest eight.
     pub(super) frames: Vec<u32>,
-    pub(super) convictions: Option<Box<Convictions>>,
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// What few authors have.
+#[derive(Default)]
+pub(super) struct Rare {
+    /// At most [`IDENTITY_AFTER`] proofs, by incarnation.
+    convictions: Vec<Conviction>,
     /// Nobody is here: the next new author takes the place.
-    pub(super) vacant: bool,
+    vacant: bool,
     /// It left, and nothing of it is to be kept for long.
     pub(super) departed: bool,
 }
 
-/// At most [`IDENTITY_AFTER`] proofs, by incarnation.
-#[derive(Default)]
-pub(super) struct Convictions(Vec<Conviction>);
-
-pub(super) struct Conviction {
+struct Conviction {
     incarnation: Incarnation,
     proof: [Arc<SignedHeader>; 2],
 }
@@ -47,14 +50,7 @@ pub(super) struct Conviction {
 impl Author {
     fn new(newest: Arc<SignedHeader>) -> Self {
         let salt = crate::digest::author_salt(&newest.fields.author.0);
-        Author {
-            newest,
-            salt,
-            frames: Vec::new(),
-            convictions: None,
-            vacant: false,
-            departed: false,
-        }
+        Author { newest, salt, frames: Vec::new(), rare: None }
     }
 
     pub(super) fn id(&self) -> &NodeId {
@@ -79,7 +75,7 @@ impl Author {
 
     /// Why records of `incarnation` are not taken.
     pub(super) fn refuses(&self, incarnation: Incarnation) -> Option<Refused> {
-        let convictions = &self.convictions.as_ref()?.0;
+        let convictions = &self.rare.as_ref()?.convictions;
         let identity = convictions.len() >= IDENTITY_AFTER;
         let latest = convictions.last().map(|c| c.incarnation);
         (identity || Some(incarnation) <= latest).then_some(Refused::Convicted)
@@ -87,7 +83,7 @@ impl Author {
 
     /// The proofs against this author.
     pub(super) fn proofs(&self) -> impl Iterator<Item = &[Arc<SignedHeader>; 2]> {
-        self.convictions.iter().flat_map(|c| c.0.iter().map(|c| &c.proof))
+        self.rare.iter().flat_map(|rare| rare.convictions.iter().map(|c| &c.proof))
     }
 
     /// The proofs behind the marker at `at`: of one incarnation, or of the identity.
@@ -96,8 +92,21 @@ impl Author {
         self.proofs().filter(move |p| all || position(salt, p[0].fields.incarnation) == at)
     }
 
+    /// Incarnations of it that are convicted.
+    pub(super) fn convicted(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.convictions.len())
+    }
+
+    pub(super) fn is_vacant(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.vacant)
+    }
+
+    pub(super) fn is_departed(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.departed)
+    }
+
     pub(super) fn identity_convicted(&self) -> bool {
-        self.convictions.as_ref().is_some_and(|c| c.0.len() >= IDENTITY_AFTER)
+        self.convicted() >= IDENTITY_AFTER
     }
 }
 
@@ -118,7 +127,7 @@ impl Store {
         match &self.index {
             Some(index) => index.find_author(id, &self.authors, self.hash_seed),
             None => {
-                let is = |a: &Author| !a.vacant && a.id() == id;
+                let is = |a: &Author| !a.is_vacant() && a.id() == id;
                 self.authors.iter().position(is).map(|i| i as u32)
             }
         }
@@ -137,10 +146,10 @@ impl Store {
             return Err(Refused::AuthorLimit);
         }
         let new = Author::new(Arc::clone(header));
-        let vacant = (self.vacant > 0).then(|| self.authors.iter().position(|a| a.vacant));
-        let author = vacant.flatten().unwrap_or(self.authors.len()) as u32;
-        if let Some(free) = vacant.flatten() {
-            self.vacant -= 1;
+        let free = (self.uncounted > 0).then(|| self.authors.iter().position(Author::is_vacant));
+        let author = free.flatten().unwrap_or(self.authors.len()) as u32;
+        if let Some(free) = free.flatten() {
+            self.uncounted -= 1;
             self.authors[free] = new;
         } else {
             if self.authors.len() < 4 {
@@ -156,8 +165,8 @@ impl Store {
 
     /// Whether one more author fits.
     pub(super) fn has_room_for_an_author(&self) -> bool {
-        self.author_count() - (self.departed as usize)
-            < self.settings.genesis.limits.max_authors as usize
+        let counted = self.authors.len() - self.uncounted as usize;
+        counted < self.settings.genesis.limits.max_authors as usize
     }
 
     /// Convicts one incarnation; false if that was known or the identity is convicted already.
@@ -170,7 +179,7 @@ impl Store {
         on: OnChange<'_>,
     ) -> bool {
         let who = &mut self.authors[author as usize];
-        let convictions = &mut who.convictions.get_or_insert_default().0;
+        let convictions = &mut who.rare.get_or_insert_default().convictions;
         let known = convictions.iter().any(|c| c.incarnation == incarnation);
         if known || convictions.len() >= IDENTITY_AFTER {
             return false;
@@ -231,10 +240,9 @@ impl Store {
             self.remove_entry(marker, on);
         }
         let who = &mut self.authors[author as usize];
-        if let Some(convictions) = &mut who.convictions {
-            convictions.0.retain(|conviction| conviction.incarnation > up_to);
+        if let Some(rare) = &mut who.rare {
+            rare.convictions.retain(|conviction| conviction.incarnation > up_to);
         }
-        who.convictions.take_if(|convictions| convictions.0.is_empty());
         // One or two that are left convict their incarnations, no identity.
         let salt = who.salt;
         let left: Vec<Incarnation> = who.proofs().map(|p| p[0].fields.incarnation).collect();
@@ -255,14 +263,14 @@ impl Store {
     /// Makes the place of an author free of whom nothing is left.
     fn vacate(&mut self, author: u32) {
         let who = &self.authors[author as usize];
-        if who.vacant || !who.frames.is_empty() || who.convictions.is_some() {
+        if who.is_vacant() || !who.frames.is_empty() || who.convicted() > 0 {
             return;
         }
         if let Some(index) = &mut self.index {
             index.remove_author(author, &self.authors, self.hash_seed);
         }
-        self.authors[author as usize].vacant = true;
-        self.vacant += 1;
+        self.authors[author as usize].rare.get_or_insert_default().vacant = true;
+        self.uncounted += 1;
     }
 
     /// `header` is the newest now: applies its floor. An honest author's floor never falls; where
@@ -297,7 +305,7 @@ impl Store {
 
     /// Authors whose identity or some incarnation is convicted.
     pub fn convicted(&self) -> impl Iterator<Item = &NodeId> {
-        self.authors.iter().filter(|a| a.convictions.is_some()).map(Author::id)
+        self.authors.iter().filter(|a| a.convicted() > 0).map(Author::id)
     }
 }
 

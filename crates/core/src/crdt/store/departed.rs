@@ -23,17 +23,17 @@ pub(super) fn departs(v: &Verified) -> bool {
 }
 
 impl Store {
-    /// Authors that left and of whom nothing is to be kept for long.
+    /// Authors that left and of whom nothing is to be kept for long. O(n).
     #[must_use]
-    pub const fn departed_count(&self) -> usize {
-        self.departed as usize
+    pub fn departed_count(&self) -> usize {
+        self.authors.iter().filter(|author| author.is_departed()).count()
     }
 
     /// After a merge: whether the author is gone now, or back.
     pub(super) fn departure_of(&mut self, author: u32, v: &Verified, on: OnChange<'_>) {
         let speaks = |bytes: &[u8]| bytes[..2] == Slot::MEMBER.0.to_le_bytes();
         let mut leaves = v.leaves().iter().map(|leaf| v.record_bytes(leaf));
-        if self.authors[author as usize].departed || leaves.any(speaks) {
+        if self.authors[author as usize].is_departed() || leaves.any(speaks) {
             self.note_departure(author);
             self.forget_the_first(on);
         }
@@ -42,12 +42,12 @@ impl Store {
     pub(super) fn note_departure(&mut self, author: u32) {
         let gone = self.goodbye_of(author).is_some();
         let who = &mut self.authors[author as usize];
-        match (who.departed, gone) {
-            (false, true) => self.departed += 1,
-            (true, false) => self.departed -= 1,
-            _ => {}
+        match (who.is_departed(), gone) {
+            (false, true) => self.uncounted += 1,
+            (true, false) => self.uncounted -= 1,
+            _ => return,
         }
-        who.departed = gone;
+        who.rare.get_or_insert_default().departed = gone;
     }
 
     /// When the author said goodbye, if nothing else of it is to be kept.
@@ -59,15 +59,16 @@ impl Store {
         let (at, incarnation) = flagged(self.find_slot(author, Slot::MEMBER)?)?;
         let who = &self.authors[author as usize];
         let mut live = who.frames.iter().flat_map(|&frame| self.frames[frame as usize].live());
-        let gone = who.convictions.is_none() && live.all(|entry| flagged(entry).is_some());
+        let gone = who.convicted() == 0 && live.all(|entry| flagged(entry).is_some());
         gone.then_some((at, *who.id(), incarnation))
     }
 
     /// Of too many that left, those go that left first.
     fn forget_the_first(&mut self, on: OnChange<'_>) {
-        while self.departed > self.settings.genesis.limits.max_authors {
+        let most = self.settings.genesis.limits.max_authors as usize;
+        while self.uncounted as usize > most && self.departed_count() > most {
             let departed = (0..self.authors.len() as u32)
-                .filter(|author| self.authors[*author as usize].departed);
+                .filter(|author| self.authors[*author as usize].is_departed());
             let first = departed.filter_map(|author| self.goodbye_of(author)).min();
             let Some((_, id, incarnation)) = first else { return };
             self.drop_up_to(&id, incarnation, on);

@@ -154,7 +154,7 @@ impl Store {
         let (authors, keys, next, tree, dirty) = Default::default();
         let pages = Pages::new(self.hash_seed);
         self.index = Some(Box::new(Index { authors, pages, keys, next, tree, dirty }));
-        let there = |author: &u32| !self.authors[*author as usize].vacant;
+        let there = |author: &u32| !self.authors[*author as usize].is_vacant();
         let all: Vec<u32> = (0..self.authors.len() as u32).filter(there).collect();
         for author in all {
             if let Some(index) = &mut self.index {

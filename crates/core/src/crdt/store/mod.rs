@@ -52,10 +52,9 @@ pub struct Store {
     /// Keys the hash tables, so that nobody outside can choose collisions.
     hash_seed: u64,
     authors: Vec<Author>,
-    /// Places in `authors` that are free.
-    vacant: u32,
-    /// Authors that left and of whom nothing is to be kept for long.
-    departed: u32,
+    /// Places in `authors` that do not count against the limit: free ones, and those of authors that
+    /// left and of whom nothing is to be kept for long.
+    uncounted: u32,
     frames: Slab<FrameState>,
     entries: Slab<Entry>,
     index: Option<Box<Index>>,
@@ -87,8 +86,7 @@ impl Store {
             class,
             hash_seed,
             authors: Vec::new(),
-            vacant: 0,
-            departed: 0,
+            uncounted: 0,
             frames: Slab::new(),
             entries: Slab::new(),
             index: None,
@@ -207,10 +205,10 @@ impl Store {
         self.entries.is_empty()
     }
 
-    /// Authors that something is known of.
+    /// Authors that something is known of. O(n).
     #[must_use]
     pub fn author_count(&self) -> usize {
-        self.authors.len() - self.vacant as usize
+        self.authors.iter().filter(|author| !author.is_vacant()).count()
     }
 
     /// The scope class.

@@ -210,6 +210,6 @@ impl Store {
 
     /// Authors with their member records, in order of their arrival.
     pub fn authors(&self) -> impl Iterator<Item = &NodeId> {
-        self.authors.iter().filter(|a| !a.vacant).map(Author::id)
+        self.authors.iter().filter(|a| !a.is_vacant()).map(Author::id)
     }
 }

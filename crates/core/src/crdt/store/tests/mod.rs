@@ -181,7 +181,7 @@ fn audit_frames(store: &Store) -> usize {
 fn audit_heads_and_markers(store: &Store, records: usize) {
     let mut expected = records;
     for (a, author) in store.authors.iter().enumerate() {
-        if author.vacant {
+        if author.is_vacant() {
             continue;
         }
         let head = store.entry_at(author.id(), Slot::HEAD);
@@ -231,7 +231,7 @@ fn audit_index(store: &Store) {
         assert_eq!(found.len(), expected.len(), "each entry of a key is listed once");
         assert_eq!(&found.into_iter().collect::<BTreeSet<_>>(), expected);
     }
-    let there = store.authors.iter().enumerate().filter(|(_, author)| !author.vacant);
+    let there = store.authors.iter().enumerate().filter(|(_, author)| !author.is_vacant());
     assert_eq!(there.clone().count(), store.author_count());
     for (a, author) in there {
         assert_eq!(store.find_author(author.id()), Some(a as u32));
