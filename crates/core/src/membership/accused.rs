@@ -8,7 +8,9 @@
 //!   suspected here (lost)             listed no more --an hour--> counts no more
 //! ```
 //!
-//! Nobody believes it of a member that it has a link with, nor while it is cut off itself. Who was
+//! Nobody believes it of a member that it has a link with, nor while it is cut off itself, but for
+//! members that were dead for an hour and that this process never met: a newcomer that counted all
+//! the dead of the past would never find its quorum. Who was
 //! dead for an hour, by the word of a quorum that was whole, stops counting for the quorum: crashes
 //! alone must not raise it for ever, and a minority, which is not whole, never lowers it.
 
@@ -138,12 +140,15 @@ impl Membership {
         if lost.accused.look_again && scene.now >= lost.accused.next_scan {
             scan(lost, scene);
         }
+        let long_ago = seconds(scene.mesh_time).saturating_sub(EXPIRY);
         for case in &mut lost.accused.cases {
-            let certified = whole && case.count >= case.quorum;
+            // Of the long dead a newcomer has to hear before it can be whole.
+            let believes = whole || (case.since <= long_ago && !lost.met.contains(&case.node));
+            let certified = believes && case.count >= case.quorum;
             case.standing = case.standing.or(Some(scene.now)).filter(|_| certified);
         }
+        bury_the_dead(lost, scene);
         if whole {
-            bury_the_dead(lost, scene);
             probe_as_observer(lost, scene);
         }
         speak(&mut lost.accused, scene)
@@ -162,7 +167,10 @@ fn scan<S: Sink>(lost: &mut Lost, scene: &mut Scene<'_, S>) {
     let own = own_evidence(lost, scene);
     entries.extend(own.iter().map(|entry| (*entry, scene.me)));
     entries.sort_unstable();
-    let ids: Vec<u64> = listed.iter().chain([&scene.me]).map(short).collect();
+    // Who is dead cannot observe: a newcomer lists more of them than there may be living.
+    let missing: Vec<u64> = lost.missing.iter().map(|missing| short(&missing.node)).collect();
+    let ids = listed.iter().chain([&scene.me]).map(short).filter(|id| !missing.contains(id));
+    let ids: Vec<u64> = ids.collect();
     let (mut cases, mut said, mut ranks) = (Vec::new(), Vec::new(), Vec::new());
     for of_one in entries.chunk_by(|a, b| a.0.node == b.0.node) {
         let node = of_one[0].0.node;

@@ -14,6 +14,7 @@
 //! when its timers were late, it waits ten times as much longer.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use super::accused::Accused;
 use super::{Membership, Scene};
@@ -46,6 +47,8 @@ pub(super) struct Lost {
     pub(super) missing: Vec<Missing>,
     pub(super) accused: Accused,
     next_sweep: Time,
+    /// Members that this process had a link with.
+    pub(super) met: BTreeSet<NodeId>,
     /// The absent member that was dialled last.
     former: Option<NodeId>,
 }
@@ -101,6 +104,15 @@ impl Missing {
 
 impl Lost {
     /// A link came up.
+    pub(super) fn meet(&mut self, node: &NodeId, registry: &PeerRegistry) {
+        self.found(node);
+        self.met.insert(*node);
+        if self.met.len() > 2 * (registry.members() + MOST) {
+            self.met.retain(|node| is_known(registry, node));
+        }
+    }
+
+    /// It is not missing.
     pub(super) fn found(&mut self, node: &NodeId) {
         self.missing.retain(|missing| missing.node != *node);
     }

@@ -131,7 +131,7 @@ impl Membership {
         let found = !watch.is_whole() && watch.detector.unlinked().any(|lost| lost == peer);
         watch.detector.link_up(peer, scene.now);
         if let Some(view) = scene.registry.get(peer) {
-            watch.lost.found(&view.id);
+            watch.lost.meet(&view.id, scene.registry);
             watch.lost.accused.link_changed();
         }
         if watch.detector.is_witness(peer)

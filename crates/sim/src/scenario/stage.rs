@@ -68,6 +68,8 @@ pub(super) struct Stage {
     unreached: Vec<Vec<NodeIx>>,
     lingering: Vec<(Slot, NodeIx)>,
     idle_since: Option<Slot>,
+    /// The faults are over: nobody writes any more.
+    over: bool,
 }
 
 impl Stage {
@@ -89,6 +91,7 @@ impl Stage {
             unreached,
             lingering: Vec::new(),
             idle_since: None,
+            over: false,
         }
     }
 
@@ -443,7 +446,7 @@ impl Stage {
             }
             self.kill(i);
         }
-        if now.is_multiple_of(1_000) {
+        if now.is_multiple_of(1_000) && !self.over {
             self.world.accuse_all();
         }
         self.watch_recoveries();
@@ -493,6 +496,7 @@ impl Stage {
 
     /// Ends every fault that is not somebody's character.
     pub(super) fn end_faults(&mut self) {
+        self.over = true;
         self.heal();
         let Network { loss, duplicate, reorder, bandwidth, .. } = self.world.network();
         (*loss, *duplicate, *reorder, *bandwidth) = (0.0, 0.0, 0.0, None);
