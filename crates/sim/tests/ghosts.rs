@@ -9,7 +9,7 @@ use knhk_mesh_core::config::{Config, Detect, Mode};
 use knhk_mesh_core::frame::Slot;
 use knhk_mesh_core::identity::{Genesis, Incarnation, Limits};
 use knhk_mesh_core::telemetry::Event;
-use knhk_mesh_sim::{NodeIx, World};
+use knhk_mesh_sim::NodeIx;
 
 fn watching() -> Config {
     Config { detect: Detect::Fast, mode: Mode::ReadOnly, ..Config::default() }

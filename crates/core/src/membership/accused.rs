@@ -168,7 +168,8 @@ fn scan<S: Sink>(lost: &mut Lost, scene: &mut Scene<'_, S>) {
     entries.extend(own.iter().map(|entry| (*entry, scene.me)));
     entries.sort_unstable();
     // Who is dead cannot observe: a newcomer lists more of them than there may be living.
-    let missing: Vec<u64> = lost.missing.iter().map(|missing| short(&missing.node)).collect();
+    let missing = lost.missing.iter().filter(|missing| missing.failed);
+    let missing: Vec<u64> = missing.map(|missing| short(&missing.node)).collect();
     let ids = listed.iter().chain([&scene.me]).map(short).filter(|id| !missing.contains(id));
     let ids: Vec<u64> = ids.collect();
     let (mut cases, mut said, mut ranks) = (Vec::new(), Vec::new(), Vec::new());
@@ -285,8 +286,8 @@ fn probe_as_observer<S: Sink>(lost: &mut Lost, scene: &mut Scene<'_, S>) {
 fn speak<S: Sink>(accused: &mut Accused, scene: &Scene<'_, S>) -> Words {
     let mut words = Words::default();
     let me = accused.case_of(&scene.me);
-    // A little early: others may count one more.
-    let is_close = |case: &Case| case.count > 0 && case.count >= case.quorum - case.quorum / 8;
+    // Early: others, who know of other members and other dead, may count more.
+    let is_close = |case: &Case| case.count > 0 && case.count >= case.quorum - case.quorum / 4;
     if me.is_some_and(is_close) && scene.now >= accused.next_refute {
         accused.next_refute = scene.now + REFUTE;
         words.refute = true;

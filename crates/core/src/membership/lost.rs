@@ -59,6 +59,8 @@ pub(super) struct Missing {
     pub(super) node: NodeId,
     pub(super) since: Time,
     failures: u8,
+    /// A dial failed since it is looked for, however often the search started anew.
+    pub(super) failed: bool,
     next_try: Time,
     asked: Option<Asked>,
     /// Looked for in vain, and asked about.
@@ -79,14 +81,14 @@ struct Asked {
 
 impl Missing {
     fn start_again(&mut self, now: Time) {
-        let (next_try, hint) = (self.next_try, now + 2 * HINT);
-        *self = Missing { next_try, ..Missing::new(self.node, hint, now) };
+        let (next_try, failed, hint) = (self.next_try, self.failed, now + 2 * HINT);
+        *self = Missing { next_try, failed, ..Missing::new(self.node, hint, now) };
     }
 
     const fn new(node: NodeId, hint: Time, now: Time) -> Self {
         let (since, next_try, failures, asked) = (now, now, 0, None);
-        let (suspected, hinted) = (false, false);
-        Missing { node, since, failures, next_try, asked, suspected, hint, hinted }
+        let (failed, suspected, hinted) = (false, false, false);
+        Missing { node, since, failures, failed, next_try, asked, suspected, hint, hinted }
     }
 
     /// Whether it was looked for long enough, in several tries.
@@ -138,6 +140,7 @@ impl Lost {
     fn dial_failed(&mut self, node: &NodeId) {
         if let Some(missing) = self.missing.iter_mut().find(|missing| missing.node == *node) {
             missing.failures = missing.failures.saturating_add(1);
+            missing.failed = true;
         }
     }
 

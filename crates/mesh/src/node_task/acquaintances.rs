@@ -82,7 +82,9 @@ impl Acquaintances {
         let text: String = self.known.iter().map(line).collect();
         if let Some(folder) = self.folder.clone() {
             // What is not written now is written with the next change: a hint, not a promise.
-            drop(tokio::task::spawn_blocking(move || keep::replace(&folder, FILE, text.as_bytes())));
+            drop(tokio::task::spawn_blocking(move || {
+                keep::replace(&folder, FILE, text.as_bytes())
+            }));
         }
     }
 }
