@@ -9,6 +9,8 @@ use knhk_mesh_sim::QueueKind;
 use knhk_mesh_sim::adversary::Kind;
 use knhk_mesh_sim::spread::MAX_AGENTS;
 
+use crate::args::Detection;
+
 /// Options of `sim`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -62,8 +64,8 @@ pub(crate) struct PartitionDrill {
     #[arg(long, value_name = "T", default_value_t = 5_000)]
     pub(crate) split_ms: u64,
     /// What noticing may cost: see docs/PARTITIONS.md
-    #[arg(long, value_enum, default_value_t = DetectArg::Fast)]
-    pub(crate) detect: DetectArg,
+    #[arg(long, value_enum, default_value_t = Detection::Fast)]
+    pub(crate) detect: Detection,
     /// What a minority may do: see docs/PARTITIONS.md
     #[arg(long, value_enum, default_value_t = ModeArg::ReadOnly)]
     pub(crate) mode: ModeArg,
@@ -73,15 +75,6 @@ pub(crate) struct PartitionDrill {
     /// Runs at a time; the figures do not depend on them
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = threads())]
     pub(crate) threads: u8,
-}
-
-/// What noticing a partition may cost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum DetectArg {
-    /// Less than a second
-    Fast,
-    /// Five heartbeats a second
-    Thrifty,
 }
 
 /// What a minority may do.
