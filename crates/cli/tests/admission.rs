@@ -132,6 +132,18 @@ fn members_of_an_authority_meet_and_a_denied_one_is_out_everywhere_and_for_good(
     std::thread::sleep(std::time::Duration::from_secs(2));
     assert_eq!(eve.json(&["status"])["links"], 0);
     assert_eq!(bob.json(&["denied"])[0]["node"], ids[2].as_str());
+    // Who is gone is forgotten, and may come back as somebody new.
+    bob.tell(&["set", "by-bob", "1"]);
+    ada.await_value("by-bob", "1");
+    let address = bob.address.clone();
+    bob.kill();
+    ada.tell(&["forget", &ids[1], "--key", &key]);
+    until("ada is alone", || (ada.json(&["status"])["members"] == 1).then_some(()));
+    assert!(ada.get("by-bob").is_none());
+    assert!(ada.tell(&["denied"]).contains(&format!("{} up to ", ids[1])));
+    let bob = Node::start(&folder.path("bob"), &["-c", &config, "--bind", &address]);
+    until("bob is back", || (ada.json(&["status"])["members"] == 2).then_some(()));
+    assert!(bob.get("by-bob").is_none(), "his own disk brings nothing back");
 }
 
 #[test]

@@ -147,6 +147,7 @@ const ROWS: &[Row] = &[
     ),
     // How it goes well is shown in tests/admission.rs: this mesh has no operator.
     row("deny", "", "", "deny B --key DIR/ca-1/ca.key --data-dir A", 1, "no_admission_key"),
+    row("forget", "", "", "forget B --key DIR/ca-1/ca.key --data-dir A", 1, "no_admission_key"),
     row("denied", "denied --data-dir A", "", "denied --data-dir DIR/none", 3, "unreachable"),
     row("genesis", "genesis", "", "genesis -c DIR/broken.yaml", 78, "bad_configuration"),
     row(

@@ -24,6 +24,8 @@ pub enum Event {
     Convicted(NodeId, Incarnation),
     /// The operator denied a node.
     Denied(NodeId),
+    /// The operator made void what a node signed up to an incarnation.
+    Forgotten(NodeId, Incarnation),
     /// The own state was taken back from peers; writes go on.
     Recovered {
         /// Peers that answered.

@@ -23,7 +23,9 @@ use crate::admission::Trust;
 use crate::clock::Clock;
 use crate::error::{JoinError, Stopped, WatchError};
 use crate::key_file::{self, KEY_FILE, Loaded};
-use crate::node_task::{Asked, Command, Compared, Dialler, Effects, MAILBOX, NodeTask};
+use crate::node_task::{
+    Acquaintances, Asked, Command, Compared, Dialler, Effects, Farewell, MAILBOX, NodeTask,
+};
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
 use crate::storage::backup::{BackupError, Summary};
@@ -146,6 +148,7 @@ impl Mesh {
             effects: Effects::new(opened.store, dialler, transport.greeting()),
             trust: Arc::clone(&trust),
             compared: Compared::default(),
+            acquaintances: Acquaintances::remembered(folder, mix(random ^ 4), Instant::now()),
             clock,
             transport,
             events,
@@ -255,19 +258,25 @@ impl Mesh {
 
     /// Tells the mesh that this node leaves for good, then stops it like [`Mesh::close`].
     pub async fn leave(&self) {
-        self.stop(true).await;
+        self.stop(Farewell::Goodbye).await;
+    }
+
+    /// Leaves like [`Mesh::leave`], and takes along what this node wrote: its records vanish at
+    /// every member, for good.
+    pub async fn purge(&self) {
+        self.stop(Farewell::Purge).await;
     }
 
     /// Stops the node without a word to the mesh: it stays a member and may come back with its data
     /// folder. Acknowledged writes are on disk; what waits for the disk or for a link gets up to 1
     /// s each. Returns when address and data folder are free. Does nothing if the node has stopped.
     pub async fn close(&self) {
-        self.stop(false).await;
+        self.stop(Farewell::Silent).await;
     }
 
-    async fn stop(&self, leave: bool) {
+    async fn stop(&self, farewell: Farewell) {
         let (reply, stopped) = oneshot::channel();
-        if self.inner.commands.send(Command::Stop { leave, reply }).await.is_ok() {
+        if self.inner.commands.send(Command::Stop { farewell, reply }).await.is_ok() {
             // Another handle may have stopped it first: then this is dropped unanswered.
             let _ = stopped.await;
         }

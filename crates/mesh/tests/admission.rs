@@ -115,6 +115,40 @@ async fn a_denial_goes_through_the_mesh_and_what_is_left_of_the_node_is_the_same
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_forgotten_is_gone_and_may_come_back() {
+    let hub = MemoryHub::new();
+    let ada = Mesh::join(with_operator(&hub, 1, None)).await.unwrap();
+    let bob = Mesh::join(with_operator(&hub, 2, Some(&ada))).await.unwrap();
+    let eve = Mesh::join(with_operator(&hub, 3, Some(&bob))).await.unwrap();
+    let members = async |node: &Mesh| node.status().await.unwrap().node.members;
+    common::eventually(|| async { members(&ada).await == 3 && members(&bob).await == 3 }).await;
+    eve.set("by-eve", "1").await.unwrap();
+    common::eventually(|| async { ada.get("by-eve").await.unwrap().is_some() }).await;
+    let (node, up_to) = (eve.node_id(), eve.status().await.unwrap().node.incarnation);
+    eve.close().await;
+    let operator = Keypair::from_secret(&[9; 32]);
+    let forget = Denial::up_to(&operator, &ada.mesh_id(), node, up_to, WallMs(5));
+    assert!(ada.deny(forget).await.unwrap());
+    for mesh in [&ada, &bob] {
+        common::eventually(|| async { members(mesh).await == 2 }).await;
+        assert_eq!(mesh.get("by-eve").await.unwrap(), None);
+        assert_eq!(mesh.denied(), [forget]);
+    }
+    let eve = Mesh::join(with_operator(&hub, 3, Some(&bob))).await.unwrap();
+    eve.set("by-eve", "2").await.unwrap();
+    common::eventually(|| async { ada.get("by-eve").await.unwrap().is_some() }).await;
+    common::eventually(|| async { members(&ada).await == 3 }).await;
+    assert!(eve.status().await.unwrap().node.incarnation > up_to);
+    // Whose last word is a purge leaves nothing behind.
+    eve.purge().await;
+    common::eventually(|| async { bob.get("by-eve").await.unwrap().is_none() }).await;
+    common::eventually(|| async { members(&bob).await == 2 }).await;
+    // To deny reaches further than to forget.
+    assert!(bob.deny(Denial::sign(&operator, &ada.mesh_id(), node, WallMs(6))).await.unwrap());
+    assert!(!bob.deny(forget).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_but_the_operator_denies_and_a_mesh_without_one_has_nobody_who_could() {
     let hub = MemoryHub::new();
     let ada = Mesh::join(with_operator(&hub, 1, None)).await.unwrap();

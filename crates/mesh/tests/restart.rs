@@ -7,6 +7,7 @@ mod durable;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use common::{Folder, on};
@@ -39,6 +40,37 @@ async fn acknowledged_writes_outlive_a_restart() {
     second.incr("total", 1).await.unwrap();
     assert_eq!(second.counter("total").await.unwrap(), Some(4));
     second.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_linked_once_is_found_again_though_every_seed_is_dead() {
+    let hub = MemoryHub::new();
+    let folders = [Folder::new("found-1"), Folder::new("found-2")];
+    let seed = Mesh::join(on(&hub, 9)).await.unwrap();
+    let (at, mut nodes) = (seed.local_addr(), Vec::new());
+    let node = |i: usize| {
+        let (data_dir, seeds) = (Some(folders[i].0.clone()), vec![at]);
+        let bind = SocketAddr::from(([127, 0, 0, 1], 7_001 + i as u16));
+        Options { data_dir, seeds, bind, ..on(&hub, 1 + i as u64) }
+    };
+    for i in 0..2 {
+        nodes.push(Mesh::join(node(i)).await.unwrap());
+    }
+    for node in &nodes {
+        common::eventually(|| async { node.status().await.unwrap().node.links == 2 }).await;
+    }
+    for folder in &folders {
+        common::eventually(|| async { folder.0.join("peers").exists() }).await;
+    }
+    seed.close().await;
+    for node in nodes.drain(..) {
+        node.close().await;
+    }
+    for i in 0..2 {
+        nodes.push(Mesh::join(node(i)).await.unwrap());
+    }
+    nodes[0].set("k", "v").await.unwrap();
+    common::eventually(|| async { nodes[1].get("k").await.unwrap().is_some() }).await;
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use knhk_mesh_core::codec::Reader;
 use knhk_mesh_core::config::Settings;
 use knhk_mesh_core::digest::Root;
-use knhk_mesh_core::frame::{self, Chain, Class, RecordHead, SignedHeader, seal};
-use knhk_mesh_core::identity::{Incarnation, Keypair, NodeId, PeerIx};
+use knhk_mesh_core::frame::{self, Chain, Class, Record, RecordHead, Sealed, SignedHeader, seal};
+use knhk_mesh_core::identity::{Incarnation, Keypair, Limits, NodeId, PeerIx};
 use knhk_mesh_core::messages::{Lane, Message};
 use knhk_mesh_core::rng::Rng;
 use knhk_mesh_core::time::{Hlc, WallMs};
@@ -38,6 +38,8 @@ pub enum Kind {
     Censor,
     /// Signs two different frames for one place in its chain, one for each half of its peers.
     Equivocate,
+    /// Says of every honest member that it does not reach it, again and again.
+    Suspect,
 }
 
 /// A text that names no [`Kind`].
@@ -53,7 +55,7 @@ pub enum NoSuchKind {
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Silent,
         Kind::Forge,
         Kind::Replay,
@@ -63,11 +65,11 @@ impl Kind {
         Kind::Omit,
         Kind::Censor,
         Kind::Equivocate,
+        Kind::Suspect,
     ];
 
     /// Adversaries whose mechanism does not exist yet, and what they wait for.
-    pub const LATER: [(&str, &str); 4] = [
-        ("false-suspect", "membership probes: there is nothing to accuse anybody with yet"),
+    pub const LATER: [(&str, &str); 3] = [
         (
             "eclipse",
             "a peer cache over restarts: whose seeds are all hostile has nobody else to ask",
@@ -89,6 +91,7 @@ impl Kind {
             Kind::Omit => "omit",
             Kind::Censor => "censor",
             Kind::Equivocate => "equivocate",
+            Kind::Suspect => "suspect",
         }
     }
 
@@ -167,6 +170,7 @@ impl Conduct {
             }
             (Kind::Omit, Message::Signed(_)) => Vec::new(),
             (Kind::Censor, Message::Signed(bytes)) if self.hides(&bytes) => Vec::new(),
+            (Kind::Suspect, Message::Signed(bytes)) if takes_back(&bytes) => Vec::new(),
             (Kind::LieDigest, Message::Digest(mut digest)) => {
                 let word = rng.next_u64().to_le_bytes();
                 digest.root = Root(core::array::from_fn(|i| word[i % 8] ^ i as u8));
@@ -224,6 +228,14 @@ pub(crate) fn forked(settings: &Settings, key: &[u8; 32], wall: WallMs) -> [Byte
             RecordHead::new(frame::Slot(20), frame::Kind::LWW, Hlc::at(wall)).encode(&payload);
         seal(&mut chain, &[record], &[], &settings.mesh, &signer).bytes().clone()
     })
+}
+
+/// Whether somebody suspects nobody any more in it: what the node of a liar says by itself.
+fn takes_back(bytes: &Bytes) -> bool {
+    let sealed = Sealed::read(bytes, &Limits::default());
+    let empty =
+        |record: &Record<'_>| record.head.slot == frame::Slot::MISSING && record.payload == [0];
+    sealed.is_ok_and(|sealed| sealed.records().any(|(_, record)| empty(&record)))
 }
 
 /// `bytes` with one byte changed, anywhere behind the tag.

@@ -5,11 +5,13 @@
 //!   World --slot by slot--> Engine --requests--> links: dials, closed links --> LinkUp, LinkDown
 //!     |-- write, fork, inject, slow_down ...                 here
 //!     |-- dial, split, heal, unlink                          links
-//!     `-- add, kill, restart, move_away                      processes; standing: all at once
+//!     |-- add, kill, restart, move_away                      processes; standing: all at once
+//!     `-- purge, deny, accuse                                saying
 //! ```
 
 mod links;
 mod processes;
+mod saying;
 mod standing;
 
 use core::cmp::Reverse;
@@ -279,7 +281,7 @@ impl World {
 
     /// Node `i` leaves the mesh; its process goes on.
     pub fn leave(&mut self, i: NodeIx) {
-        self.handle(i, Input::Leave);
+        self.handle(i, Input::Leave { purge: false });
     }
 
     /// What became of a write, once it is known.

@@ -39,7 +39,7 @@ fn the_dead_leave_the_list_still_count_and_come_back() {
     all_list_all(&world);
     let dead = [8, 9];
     dead.iter().for_each(|&i| world.kill(i));
-    world.run_for(Duration::from_secs(75));
+    world.run_for(Duration::from_secs(90));
     for i in 0..8 {
         assert_eq!(listed(&world, i), (0..8).filter(|&j| j != i).collect::<Vec<_>>(), "node {i}");
         assert_eq!(world.node(i).registry().members(), 10, "death does not lower n");

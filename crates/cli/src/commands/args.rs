@@ -45,7 +45,13 @@ pub(crate) enum Ask {
     /// it. The denied node's links end, nobody links with it again, and its records vanish. It
     /// cannot be taken back: a machine that shall come again needs a new key.
     Deny(Deny),
-    /// List the nodes that are denied
+    /// Forget a node that is gone, in the whole mesh
+    ///
+    /// Signs with the admission key here that everything the node signed until now is void, and
+    /// gives it to a running node, which spreads it. The node counts as a member no more and its
+    /// records vanish. It may come back: its next start is a new member without a past.
+    Forget(Deny),
+    /// List the nodes that are denied or forgotten
     Denied(Plain),
 }
 
@@ -209,7 +215,7 @@ impl Ask {
             }
             Ask::Backup(backup) => &backup.reach,
             Ask::Ping(ping) => &ping.reach,
-            Ask::Deny(deny) => &deny.reach,
+            Ask::Deny(deny) | Ask::Forget(deny) => &deny.reach,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::operator_key;
 use knhk_mesh::admission::Denial;
+use knhk_mesh::identity::Incarnation;
 
 pub(crate) use args::Ask;
 use args::Deny;
@@ -48,7 +49,8 @@ async fn conversation(ask: &Ask, request: Request, json: bool) -> Result<(), Fai
         let place = place::locate(reach.control_socket.as_deref(), reach.data_dir.as_deref());
         let mut client = Client::connect(&place).await?;
         let request = match ask {
-            Ask::Deny(deny) => signed(deny, &mut client, request).await?,
+            Ask::Deny(deny) => signed(deny, true, &mut client, request).await?,
+            Ask::Forget(deny) => signed(deny, false, &mut client, request).await?,
             _ => request,
         };
         let said = client.ask(&request).await?;
@@ -62,8 +64,13 @@ async fn conversation(ask: &Ask, request: Request, json: bool) -> Result<(), Fai
     }
 }
 
-/// The denial, signed for the mesh that the node says it is of.
-async fn signed(deny: &Deny, client: &mut Client, request: Request) -> Result<Request, Failure> {
+/// The denial, for ever or up to now, signed for the mesh that the node says it is of.
+async fn signed(
+    deny: &Deny,
+    for_ever: bool,
+    client: &mut Client,
+    request: Request,
+) -> Result<Request, Failure> {
     let key = operator_key::load(&deny.key)?;
     let status = Request { op: "status".into(), ..request.clone() };
     let Said::Ok(status) = client.ask(&status).await? else {
@@ -72,7 +79,10 @@ async fn signed(deny: &Deny, client: &mut Client, request: Request) -> Result<Re
     let status: serde_json::Value = serde_json::from_str(status.get()).unwrap_or_default();
     let mesh = status["mesh"].as_str().unwrap_or_default().parse();
     let mesh = mesh.map_err(|error| Failure::new("protocol", &error, "use the node's version"))?;
-    let denial = Denial::sign(&key, &mesh, deny.node, operator_key::now());
+    let now = operator_key::now();
+    // Incarnations follow the clock: what starts from now on is above.
+    let up_to = if for_ever { Denial::FOR_EVER } else { Incarnation::after(None, now) };
+    let denial = Denial::up_to(&key, &mesh, deny.node, up_to, now);
     Ok(request.with_value(&denial.encode()))
 }
 
@@ -125,7 +135,8 @@ fn request(ask: &Ask) -> Result<Request, Failure> {
         Ask::Peers(_) => Request::new("peers"),
         Ask::Status(_) => Request::new("status"),
         Ask::Digest(_) => Request::new("digest"),
-        Ask::Deny(_) => Request::new("deny"),
+        // Both are denials; they differ in how far they reach.
+        Ask::Deny(_) | Ask::Forget(_) => Request::new("deny"),
         Ask::Denied(_) => Request::new("denied"),
         Ask::Backup(backup) => {
             Request { file: Some(whole_path(&backup.file)?), ..Request::new("backup") }

@@ -49,8 +49,12 @@ pub(super) fn answer(ask: &Ask, answer: &str, json: bool) -> Result<Reader, Fail
             write_out(format!("{node} at {address}: {} ms\n", said["rtt_ms"]).as_bytes())
         }
         Ask::Denied(_) => {
-            let nodes = said.as_array().into_iter().flatten().map(|one| text(one, "node"));
-            write_out(nodes.map(|node| format!("{node}\n")).collect::<String>().as_bytes())
+            let line = |one: &Json| match one["up_to"].as_u64() {
+                None => format!("{}\n", text(one, "node")),
+                Some(up_to) => format!("{} up to {up_to}\n", text(one, "node")),
+            };
+            let nodes = said.as_array().into_iter().flatten().map(line);
+            write_out(nodes.collect::<String>().as_bytes())
         }
         // What was written is known; no news is good news.
         Ask::Backup(_)
@@ -60,7 +64,8 @@ pub(super) fn answer(ask: &Ask, answer: &str, json: bool) -> Result<Reader, Fail
         | Ask::Add(_)
         | Ask::Remove(_)
         | Ask::Watch(_)
-        | Ask::Deny(_) => Ok(Reader::There),
+        | Ask::Deny(_)
+        | Ask::Forget(_) => Ok(Reader::There),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::protocol::{Fault, Request};
 
-/// Takes a signed denial in.
+/// Takes a signed denial in, of a node or of what it was.
 pub(super) async fn deny(node: &Mesh, request: &Request) -> Result<Json, Fault> {
     let denial = Denial::decode(&request.value_bytes()?)
         .map_err(|_| Fault::usage("the value is no signed denial"))?;
@@ -14,10 +14,13 @@ pub(super) async fn deny(node: &Mesh, request: &Request) -> Result<Json, Fault> 
     Ok(json!({ "node": denial.node.to_string(), "new": new }))
 }
 
-/// Who is denied.
+/// Who is denied or forgotten.
 pub(super) fn denied(node: &Mesh) -> Json {
     let all = node.denied();
-    let one = |denial: &Denial| json!({ "node": denial.node.to_string(), "at_ms": denial.at.0 });
+    let one = |denial: &Denial| {
+        let up_to = (!denial.is_for_ever()).then_some(denial.up_to.0);
+        json!({ "node": denial.node.to_string(), "at_ms": denial.at.0, "up_to": up_to })
+    };
     all.iter().map(one).collect()
 }
 

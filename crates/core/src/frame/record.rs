@@ -14,6 +14,8 @@ pub struct Slot(pub u16);
 impl Slot {
     /// The member record: who the author is and where it listens.
     pub const MEMBER: Slot = Slot(0);
+    /// Members that the author does not reach.
+    pub const MISSING: Slot = Slot(1);
     /// First slot of applications; those below are reserved.
     pub const FIRST_FREE: Slot = Slot(16);
     /// Not a slot on the wire: where a replica keeps an author's proof of equivocation.
@@ -29,6 +31,8 @@ pub struct Kind(pub u8);
 impl Kind {
     /// A member of the mesh, in [`Slot::MEMBER`].
     pub const MEMBER: Kind = Kind(1);
+    /// Members that the author does not reach, in [`Slot::MISSING`].
+    pub const MISSING: Kind = Kind(2);
     /// A last-writer-wins register.
     pub const LWW: Kind = Kind(16);
     /// A multi-value register.

@@ -1,55 +1,74 @@
-//! Members that nobody reaches are listed no more, and are looked for for ever.
+//! Members that this node does not reach: looked for by itself, asked about, and then suspected. A
+//! suspicion alone takes nobody out of a list; a certificate does (`accused`).
 //!
 //! ```text
-//!   dials fail for 60 s, three at least --> Ask every link "do you reach it?"
-//!       half of them vouch for it      --> it stays: only the way between the two is broken
-//!       fewer                          --> out of the list; it still counts for the quorum
+//!   dials fail for 60 s, three at least --> small mesh: Ask every link "do you reach it?"
+//!       half of them vouch for it      --> only the way between the two is broken
+//!       fewer, or a large mesh         --> suspected: said aloud, if this node is an observer
+//!   a large mesh, after 15-25 s        --> said aloud if nobody did: the observers look themselves
+//!   an observer of an accused member   --> looks for it itself
 //!   one absent member is dialled each round; the link that comes of it lists it again
 //! ```
 //!
-//! The own dials decide first, so nobody can be talked out of the list of a node that reaches
-//! him, and a third of liars can neither keep a dead member in it nor get a live one out. In a mesh
-//! too large to be fully linked hardly any link could vouch, and the own dials decide alone. A node
-//! that is cut off looks for an hour.
+//! Evidence that a node gathers while it is not well is none (Lifeguard): cut off, it starts anew;
+//! when its timers were late, it waits ten times as much longer.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
+use super::accused::Accused;
 use super::{Membership, Scene};
 use crate::identity::{NodeId, PeerIx};
 use crate::messages::{Lane, Message, Sink};
 use crate::partition::EXACT;
-use crate::telemetry::Event;
+use crate::peer_registry::PeerRegistry;
 use crate::time::Time;
 
-/// How long a member is looked for before the others are asked.
+/// How long a member is looked for before it is suspected.
 const SEARCH: Duration = Duration::from_secs(60);
-/// The same while this node is cut off: who is missing then is probably well.
-const SEARCH_CUT_OFF: Duration = Duration::from_secs(3_600);
 /// Dials that failed in that time, at least.
 const FAILURES: u8 = 3;
 /// How long the others have to vouch.
 const ANSWER: Duration = Duration::from_secs(2);
 /// Members that are looked for at a time.
-const MOST: usize = 64;
-/// One listed member without a link is dialled so often, in a mesh where most have none.
+const MOST: usize = 256;
+/// Between two dials to a member that is looked for, and to one that is suspected.
+const TRY: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
+/// After this long a member that nobody speaks of is brought to its observers' notice.
+const HINT: Duration = Duration::from_secs(15);
+/// Who was suspected for so long is gone even if its observers do not say so.
+pub(super) const OWN_EYES: Duration = Duration::from_secs(300);
+/// One listed member without a link is dialled so often, in a mesh where most have none. Together
+/// the members try each of them as often.
 const SWEEP: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub(super) struct Lost {
-    missing: Vec<Missing>,
+    pub(super) missing: Vec<Missing>,
+    pub(super) accused: Accused,
     next_sweep: Time,
-    swept: Option<PeerIx>,
+    /// Members that this process had a link with.
+    pub(super) met: BTreeSet<NodeId>,
     /// The absent member that was dialled last.
     former: Option<NodeId>,
 }
 
-/// A member whose dials fail.
+/// A member that is looked for.
 #[derive(Debug)]
-struct Missing {
-    peer: PeerIx,
-    since: Time,
+pub(super) struct Missing {
+    pub(super) node: NodeId,
+    pub(super) since: Time,
     failures: u8,
+    /// A dial failed since it is looked for, however often the search started anew.
+    pub(super) failed: bool,
+    next_try: Time,
     asked: Option<Asked>,
+    /// Looked for in vain, and asked about.
+    pub(super) suspected: bool,
+    /// From when on it is spoken of if nobody does.
+    hint: Time,
+    /// That time has come.
+    pub(super) hinted: bool,
 }
 
 /// The links were asked about it.
@@ -60,39 +79,107 @@ struct Asked {
     vouched: Vec<PeerIx>,
 }
 
-impl Lost {
-    /// A link came up.
-    pub(super) fn found(&mut self, peer: PeerIx) {
-        self.missing.retain(|missing| missing.peer != peer);
+impl Missing {
+    fn start_again(&mut self, now: Time) {
+        let (next_try, failed, hint) = (self.next_try, self.failed, now + 2 * HINT);
+        *self = Missing { next_try, failed, ..Missing::new(self.node, hint, now) };
     }
 
-    fn dial_failed(&mut self, peer: PeerIx, now: Time) {
-        if let Some(missing) = self.missing.iter_mut().find(|missing| missing.peer == peer) {
-            missing.failures = missing.failures.saturating_add(1);
-        } else if self.missing.len() < MOST {
-            self.missing.push(Missing { peer, since: now, failures: 1, asked: None });
+    const fn new(node: NodeId, hint: Time, now: Time) -> Self {
+        let (since, next_try, failures, asked) = (now, now, 0, None);
+        let (failed, suspected, hinted) = (false, false, false);
+        Missing { node, since, failures, failed, next_try, asked, suspected, hint, hinted }
+    }
+
+    /// Whether it was looked for long enough, in several tries.
+    fn is_missed(&self, now: Time) -> bool {
+        self.failures >= FAILURES && now.since(self.since) >= SEARCH
+    }
+
+    /// Whether it became time to speak of it, whatever will come of the search.
+    fn is_worth_a_hint(&mut self, now: Time) -> bool {
+        let due = !self.hinted && self.failures >= FAILURES && now >= self.hint;
+        self.hinted |= due;
+        due
+    }
+}
+
+impl Lost {
+    /// A link came up.
+    pub(super) fn meet(&mut self, node: &NodeId, registry: &PeerRegistry) {
+        self.found(node);
+        self.met.insert(*node);
+        if self.met.len() > 2 * (registry.members() + MOST) {
+            self.met.retain(|node| is_known(registry, node));
         }
     }
 
-    fn vouched(&mut self, peer: PeerIx, by: PeerIx) {
-        let missing = self.missing.iter_mut().find(|missing| missing.peer == peer);
+    /// It is not missing.
+    pub(super) fn found(&mut self, node: &NodeId) {
+        self.missing.retain(|missing| missing.node != *node);
+    }
+
+    /// This process did not run for `span`: what it did not hear in it, and shortly after, says
+    /// nothing about others.
+    pub(super) fn forgive(&mut self, span: Duration, now: Time) {
+        let later = |since: Time| now.min(since + 10 * span);
+        self.missing.iter_mut().for_each(|missing| missing.since = later(missing.since));
+        self.accused.postpone(later);
+    }
+
+    /// Starts to look for `node`, if there is room.
+    pub(super) fn look_for(&mut self, node: NodeId, delay: Duration, now: Time) {
+        let known = self.missing.iter().any(|missing| missing.node == node);
+        if known || self.missing.len() >= MOST {
+            return;
+        }
+        let missing = Missing::new(node, now + HINT + 2 * delay, now);
+        self.missing.push(Missing { next_try: now + delay, ..missing });
+    }
+
+    fn dial_failed(&mut self, node: &NodeId) {
+        if let Some(missing) = self.missing.iter_mut().find(|missing| missing.node == *node) {
+            missing.failures = missing.failures.saturating_add(1);
+            missing.failed = true;
+        }
+    }
+
+    fn vouched(&mut self, node: &NodeId, by: PeerIx) {
+        let missing = self.missing.iter_mut().find(|missing| missing.node == *node);
         if let Some(asked) = missing.and_then(|missing| missing.asked.as_mut())
             && !asked.vouched.contains(&by)
         {
             asked.vouched.push(by);
         }
     }
+
+    /// The member whose turn it is to be dialled.
+    fn next_try(&mut self, now: Time) -> Option<NodeId> {
+        let due = self.missing.iter_mut().filter(|missing| missing.next_try <= now);
+        let missing = due.min_by_key(|missing| missing.next_try)?;
+        missing.next_try = now + TRY[usize::from(missing.suspected)];
+        Some(missing.node)
+    }
+}
+
+/// Whether `node` counts as a member.
+pub(super) fn is_known(registry: &PeerRegistry, node: &NodeId) -> bool {
+    registry.by_id(node).is_some() || registry.is_absent(node)
 }
 
 impl Membership {
     /// A dial did not succeed.
     pub fn dial_failed<S: Sink>(&mut self, scene: &mut Scene<'_, S>, node: &NodeId) {
         self.dial_ended(node);
+        let delay = scene.rng.part_of(TRY[0]);
         if let Some(watch) = self.watch_mut()
-            && let Some(peer) = scene.registry.by_id(node)
-            && scene.links.get(peer).is_none()
+            && !scene.is_linked(node)
         {
-            watch.lost.dial_failed(peer, scene.now);
+            let member = scene.registry.by_id(node).and_then(|peer| scene.registry.get(peer));
+            if member.is_some_and(|member| member.incarnation.0 > 0) {
+                watch.lost.look_for(*node, delay, scene.now);
+            }
+            watch.lost.dial_failed(node);
         }
     }
 
@@ -105,55 +192,51 @@ impl Membership {
     }
 
     /// `from` reaches `about`. Whoever was not asked is not counted, nor is one of no own choice.
-    pub fn vouched<S: Sink>(&mut self, scene: &mut Scene<'_, S>, from: PeerIx, about: &NodeId) {
+    pub fn vouched(&mut self, from: PeerIx, about: &NodeId) {
         if let Some(watch) = self.watch_mut()
             && watch.detector.is_witness(from)
-            && let Some(peer) = scene.registry.by_id(about)
         {
-            watch.lost.vouched(peer, from);
+            watch.lost.vouched(about, from);
         }
     }
 
-    /// Asks about members that are missing for long, takes out those that nobody reaches, and
-    /// dials one that was taken out.
+    /// Looks for members that are missing, suspects those that were looked for in vain, and dials
+    /// one that is listed no more.
     pub(super) fn look_for_the_lost<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         let Some(watch) = self.watch_mut() else { return };
-        let search = if watch.is_whole() { SEARCH } else { SEARCH_CUT_OFF };
+        let whole = watch.is_whole();
+        let Lost { missing, accused, .. } = &mut watch.lost;
+        missing.retain(|m| is_known(scene.registry, &m.node) && !scene.is_linked(&m.node));
         let exact = scene.registry.members() <= EXACT;
-        let links = &*scene.links;
-        let registry = &*scene.registry;
-        let gone = |peer| registry.get(peer).is_none() || links.get(peer).is_some();
-        watch.lost.missing.retain(|missing| !gone(missing.peer));
-        let mut buried = Vec::new();
-        for missing in &mut watch.lost.missing {
-            if missing.failures < FAILURES || scene.now.since(missing.since) < search {
+        for missing in missing {
+            if !whole {
+                missing.start_again(scene.now);
+            } else if missing.suspected {
                 continue;
+            } else if !missing.is_missed(scene.now) {
+                accused.look_again |= !exact && missing.is_worth_a_hint(scene.now);
+                continue;
+            } else if exact {
+                ask_about(missing, scene);
+            } else {
+                missing.suspected = true;
             }
-            match &missing.asked {
-                None if exact => {
-                    let to: Vec<PeerIx> = links.iter().map(|link| link.peer).collect();
-                    if let Some(view) = registry.get(missing.peer) {
-                        scene.sink.send(&to, Lane::Control, &Message::Ask(view.id));
-                    }
-                    let (at, vouched) = (scene.now, Vec::new());
-                    missing.asked = Some(Asked { at, links: to.len(), vouched });
-                }
-                Some(asked) if scene.now.since(asked.at) < ANSWER => {}
-                Some(asked) if 2 * asked.vouched.len() >= asked.links => {
-                    (missing.since, missing.failures, missing.asked) = (scene.now, 0, None);
-                }
-                _ => buried.push(missing.peer),
-            }
+            accused.look_again |= missing.suspected;
         }
-        for peer in buried {
-            let id = scene.registry.get(peer).map(|view| view.id);
-            if let Some(id) = id.filter(|_| scene.registry.bury(peer)) {
-                scene.sink.emit(Event::MemberLost(id));
-            }
-        }
-        self.try_a_former_member(scene);
         if !exact {
             self.sweep(scene);
+        }
+        self.try_the_missing(scene);
+        self.try_a_former_member(scene);
+    }
+
+    fn try_the_missing<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
+        let Some(rest) = &mut self.rest else { return };
+        let Some(watch) = &mut rest.watch else { return };
+        if let Some(missing) = watch.lost.next_try(scene.now)
+            && rest.dials.start_rescue(missing, scene.now)
+        {
+            scene.sink.connect(missing, true);
         }
     }
 
@@ -169,23 +252,39 @@ impl Membership {
         }
     }
 
-    /// In turn, every member that has no link: only a dial tells whether it is there.
+    /// A random member that has no link: only a dial tells whether it is there. Every other time one
+    /// that is accused in vain: where liars keep a certificate from the dead, own eyes decide.
     fn sweep<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         let Some(watch) = self.watch_mut().filter(|w| scene.now >= w.lost.next_sweep) else {
             return;
         };
-        watch.lost.next_sweep = scene.now + SWEEP;
-        let unlinked = |peer: &PeerIx| scene.links.get(*peer).is_none();
-        let last = watch.lost.swept;
-        let missing: Vec<PeerIx> = watch.lost.missing.iter().map(|missing| missing.peer).collect();
-        let behind = scene.registry.all().filter(|peer| Some(*peer) > last).filter(unlinked);
-        let next = behind.min();
-        watch.lost.swept = next;
-        // Who is missing is tried again together with the next.
-        let again =
-            missing.first().map(|_| missing[scene.rng.below(missing.len() as u32) as usize]);
-        for peer in next.into_iter().chain(again) {
+        watch.lost.next_sweep = scene.now + SWEEP / 2 + scene.rng.part_of(SWEEP);
+        let accused = watch.lost.accused.in_vain(scene.registry);
+        let count = accused.len() as u32;
+        if count > 0 && scene.rng.chance(0.5) {
+            let node = accused[scene.rng.below(count) as usize];
+            watch.lost.look_for(node, Duration::ZERO, scene.now);
+            return;
+        }
+        let mut drawn = Vec::new();
+        scene.registry.random(8, scene.rng, &mut drawn);
+        if let Some(peer) = drawn.into_iter().find(|peer| scene.links.get(*peer).is_none()) {
             self.dial(scene, peer);
         }
+    }
+}
+
+/// One step of the question whether others reach it.
+fn ask_about<S: Sink>(missing: &mut Missing, scene: &mut Scene<'_, S>) {
+    match &missing.asked {
+        None => {
+            let to: Vec<PeerIx> = scene.links.iter().map(|link| link.peer).collect();
+            scene.sink.send(&to, Lane::Control, &Message::Ask(missing.node));
+            let (at, vouched) = (scene.now, Vec::new());
+            missing.asked = Some(Asked { at, links: to.len(), vouched });
+        }
+        Some(asked) if scene.now.since(asked.at) < ANSWER => {}
+        Some(asked) if 2 * asked.vouched.len() >= asked.links => missing.start_again(scene.now),
+        Some(_) => missing.suspected = true,
     }
 }

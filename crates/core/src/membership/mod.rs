@@ -9,10 +9,12 @@
 //!                                                         partition detector, rescue dials
 //! ```
 
+mod accused;
 mod clocks;
 mod dials;
 mod lost;
 mod member;
+mod suspicion;
 mod watch;
 
 use core::time::Duration;
@@ -20,15 +22,19 @@ use std::sync::Arc;
 
 use crate::admission::Denials;
 use crate::config::{Detect, Settings};
-use crate::identity::{NodeId, PeerIx};
+use crate::crdt::Store;
+use crate::frame::Slot;
+use crate::identity::{Incarnation, NodeId, PeerIx};
 use crate::links::{Link, Links};
 use crate::messages::Sink;
 use crate::partition::Detector;
 use crate::peer_registry::PeerRegistry;
 use crate::rng::Rng;
-use crate::time::Time;
+use crate::time::{Time, WallMs};
+pub use accused::Words;
 use dials::Dials;
 pub use member::Member;
+pub use suspicion::{Age, Suspicion};
 use watch::Watch;
 
 /// How often the links are looked after when nothing happens.
@@ -50,8 +56,8 @@ pub struct Membership {
 struct Rest {
     dials: Dials,
     watch: Option<Watch>,
-    /// Nodes that the operator denied, sorted; at most [`Denials::MAX`].
-    denied: Vec<NodeId>,
+    /// Up to which incarnation the operator made nodes void, by node; at most [`Denials::MAX`].
+    denied: Vec<(NodeId, Incarnation)>,
 }
 
 /// What the membership room may touch for the length of one call.
@@ -64,6 +70,12 @@ pub struct Scene<'a, S: Sink> {
     pub wanted: usize,
     /// Whether the links agree with this node, as far as that matters.
     pub converged: bool,
+    /// The own node.
+    pub me: NodeId,
+    /// What the clocks of the mesh show.
+    pub mesh_time: WallMs,
+    /// The replicated state: what members say about themselves and about each other.
+    pub store: &'a Store,
     /// The members.
     pub registry: &'a mut PeerRegistry,
     /// The links.
@@ -72,6 +84,40 @@ pub struct Scene<'a, S: Sink> {
     pub rng: &'a mut Rng,
     /// The way out.
     pub sink: &'a mut S,
+}
+
+impl<S: Sink> Scene<'_, S> {
+    fn is_linked(&self, node: &NodeId) -> bool {
+        self.registry.by_id(node).is_some_and(|peer| self.links.get(peer).is_some())
+    }
+
+    /// The other members that are listed; who only has a link is none.
+    fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let all = self.registry.all().filter_map(|peer| self.registry.get(peer));
+        all.filter(|view| view.incarnation.0 > 0).map(|view| view.id)
+    }
+
+    /// When a member spoke last about itself; `None` if it never did, or left.
+    fn age_of(&self, node: &NodeId) -> Option<Age> {
+        let record = self.store.record(node, Slot::MEMBER)?;
+        let member = Member::decode(record.record.payload).ok()?;
+        (!member.left).then_some((record.incarnation, record.seq))
+    }
+
+    /// Whom a node does not reach, by its own word.
+    fn list_of(&self, node: &NodeId) -> Vec<Suspicion> {
+        let record = self.store.record(node, Slot::MISSING);
+        record.and_then(|r| Suspicion::decode(r.record.payload).ok()).unwrap_or_default()
+    }
+}
+
+/// What is to be done after a look at links and members.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Links that are dead.
+    pub dead_links: Vec<PeerIx>,
+    /// What this node has to say.
+    pub words: Words,
 }
 
 impl Membership {
@@ -98,28 +144,31 @@ impl Membership {
         self.next_care = self.next_care.min(now + Duration::from_millis(5));
     }
 
-    /// Looks after the links if it is time, and tells which ones are dead.
-    pub fn on_timeout<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> Vec<PeerIx> {
+    /// Looks after links and members if it is time.
+    pub fn on_timeout<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> Due {
         self.keep_watch(scene);
         if scene.now < self.next_care {
-            return Vec::new();
+            return Due::default();
         }
         let jitter = CARE / 4 * scene.rng.below(4);
         self.next_care = scene.now + CARE + jitter;
         self.keep_dials(|_, deadline| deadline > scene.now);
         self.recruit(scene);
+        let mut words = Words::default();
         let missing = scene.wanted.saturating_sub(scene.links.chosen());
         if scene.wanted == 0 {
             // Nobody is there, or this node has left.
         } else if self.watch().is_some() {
             self.link_witnesses(scene);
             self.look_for_the_lost(scene);
+            words = self.judge_the_accused(scene);
         } else if missing > 0 {
             self.choose(scene, missing);
         } else if self.rotation_is_due(scene) {
             self.rotate(scene);
         }
-        self.watch().map_or_else(Vec::new, |watch| watch.detector.dead_links(scene.now))
+        let dead_links = self.watch().map(|watch| watch.detector.dead_links(scene.now));
+        Due { dead_links: dead_links.unwrap_or_default(), words }
     }
 
     fn rotation_is_due<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> bool {
@@ -192,17 +241,27 @@ impl Membership {
         });
     }
 
-    /// Whether the operator denied `node`.
+    /// Whether the operator denied `node` for ever.
     #[must_use]
     pub fn is_denied(&self, node: &NodeId) -> bool {
-        self.rest.as_ref().is_some_and(|rest| rest.denied.binary_search(node).is_ok())
+        self.voids(node, Incarnation(u64::MAX))
     }
 
-    /// Takes a denial in; false if it was known or there is no room.
-    pub fn deny(&mut self, node: &NodeId) -> bool {
+    /// Whether the operator made void what `node` signs in `incarnation`.
+    #[must_use]
+    pub fn voids(&self, node: &NodeId, incarnation: Incarnation) -> bool {
+        self.rest.as_ref().is_some_and(|rest| {
+            let found = rest.denied.binary_search_by_key(node, |denied| denied.0);
+            found.is_ok_and(|at| incarnation <= rest.denied[at].1)
+        })
+    }
+
+    /// Takes a denial in; false if it says nothing new or there is no room.
+    pub fn deny(&mut self, node: &NodeId, up_to: Incarnation) -> bool {
         let denied = &mut self.rest.get_or_insert_default().denied;
-        match denied.binary_search(node) {
-            Err(place) if denied.len() < Denials::MAX => denied.insert(place, *node),
+        match denied.binary_search_by_key(node, |denied| denied.0) {
+            Ok(at) if denied[at].1 < up_to => denied[at].1 = up_to,
+            Err(place) if denied.len() < Denials::MAX => denied.insert(place, (*node, up_to)),
             _ => return false,
         }
         true

@@ -39,7 +39,9 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(detector: Detector) -> Self {
-        let (clocks, lost) = (Clocks::default(), Lost::default());
+        let (clocks, mut lost) = (Clocks::default(), Lost::default());
+        // What came back from the disk.
+        lost.accused.look_again = true;
         Watch { detector, clocks, lost, next_rescue: Time::ZERO, rescued: None }
     }
 
@@ -128,7 +130,10 @@ impl Membership {
         let Some(watch) = self.watch_mut() else { return };
         let found = !watch.is_whole() && watch.detector.unlinked().any(|lost| lost == peer);
         watch.detector.link_up(peer, scene.now);
-        watch.lost.found(peer);
+        if let Some(view) = scene.registry.get(peer) {
+            watch.lost.meet(&view.id, scene.registry);
+            watch.lost.accused.link_changed();
+        }
         if watch.detector.is_witness(peer)
             && let Some(link) = scene.links.get_mut(peer)
         {
@@ -158,6 +163,9 @@ impl Membership {
         if watch.detector.is_due(scene.now) {
             let census = census(scene);
             let change = watch.detector.look(scene.now, census, scene.converged);
+            if let Some(late) = watch.detector.stalled() {
+                watch.lost.forgive(late, scene.now);
+            }
             if let Some(change) = change {
                 scene.sink.emit(event(change));
             }

@@ -49,10 +49,14 @@ pub enum Input<'a> {
     DialFailed(NodeId),
     /// A measured round trip.
     Rtt(PeerIx, core::time::Duration),
-    /// The operator denied this node: it is no member, its link ends, its records vanish.
-    Denied(NodeId),
-    /// The application leaves the mesh.
-    Leave,
+    /// The operator made void what this node signed, up to an incarnation: its records vanish. If
+    /// that is the last there is, the node is denied: it is no member and its link ends.
+    Denied(NodeId, Incarnation),
+    /// The application leaves the mesh; with `purge` nothing of it stays but the goodbye.
+    Leave {
+        /// Its records vanish everywhere.
+        purge: bool,
+    },
     /// The time of [`crate::node::Node::next_timeout`] came.
     Timeout,
 }

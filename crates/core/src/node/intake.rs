@@ -49,6 +49,11 @@ impl Node {
     ) {
         self.counters.copies += message.leaves().len() as u64;
         let fields = &message.header().fields;
+        // It may have been on its way through the signature check when the denial came.
+        if let Some(why) = self.made_void(fields) {
+            self.on_refused(via, why, sink);
+            return;
+        }
         let wall = self.mesh_time(now);
         match security::lead(fields, &self.id(), wall) {
             Lead::Due => self.merge(now, via, lane, message, sink),
@@ -157,6 +162,11 @@ impl Node {
         }
         if self.store.entry_at(author, Slot::MEMBER).is_some_and(|e| won.contains(&e)) {
             self.member_changed(now, author, sink);
+            self.membership.spoke(author);
+        }
+        let listens = self.membership.detector().is_some();
+        if listens && self.store.entry_at(author, Slot::MISSING).is_some_and(|e| won.contains(&e)) {
+            self.membership.suspicions_changed();
         }
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         gossip.note_changes(&mut scene, won);

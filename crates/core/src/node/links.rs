@@ -18,10 +18,12 @@ impl Node {
         sink: &mut impl Sink,
     ) {
         self.membership.dial_ended(&node);
-        let was_lost = self.registry.is_absent(&node);
+        let was_listed = self.registry.by_id(&node).is_some();
         let Some(peer) = self.known_peer(now, node) else { return };
-        if was_lost {
+        let is_member = self.registry.get(peer).is_some_and(|view| view.incarnation.0 > 0);
+        if is_member && !was_listed {
             sink.emit(Event::MemberJoined(node));
+            self.membership.suspicions_changed();
         }
         let admitted = self.settings.admission.admits(&node) && !self.is_denied(&node);
         if !admitted || self.store.is_convicted(&node) {
@@ -107,7 +109,7 @@ impl Node {
         if let Some(peer) = self.registry.by_id(&node) {
             return Some(peer);
         }
-        let info = self.absent_member(&node).unwrap_or_else(|| PeerInfo {
+        let info = self.lost_member(&node).unwrap_or_else(|| PeerInfo {
             id: node,
             addresses: Vec::new(),
             region: String::new(),
@@ -118,12 +120,13 @@ impl Node {
     }
 
     /// What is known about a member that was lost and is back: it is no stranger.
-    fn absent_member(&self, node: &NodeId) -> Option<PeerInfo> {
-        if !self.registry.is_absent(node) {
-            return None;
-        }
+    fn lost_member(&self, node: &NodeId) -> Option<PeerInfo> {
         let record = self.store.record(node, Slot::MEMBER);
         let member = record.as_ref().and_then(|record| Member::decode(record.record.payload).ok());
+        let member = member.filter(|member| !member.left);
+        if member.is_none() && !self.registry.is_absent(node) {
+            return None;
+        }
         let incarnation = record.map_or(Incarnation(1), |record| record.incarnation);
         let (addresses, region, zone) =
             member.map(|m| (m.addresses, m.region, m.zone)).unwrap_or_default();

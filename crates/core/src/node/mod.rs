@@ -179,9 +179,10 @@ impl Node {
         }
         let mesh_time = self.mesh_time(now);
         match security::check(&self.settings, &self.store, &self.id(), mesh_time, bytes) {
-            Checked::Verify(job) if self.is_denied(&job.sealed().header().fields.author) => {
-                Checked::Refused(Refused::NotAdmitted)
-            }
+            Checked::Verify(job) => match self.made_void(&job.sealed().header().fields) {
+                Some(why) => Checked::Refused(why),
+                None => Checked::Verify(job),
+            },
             checked => checked,
         }
     }
@@ -214,8 +215,8 @@ impl Node {
             Input::Rtt(peer, rtt) => {
                 self.registry.observe_rtt(peer, rtt);
             }
-            Input::Denied(node) => self.on_denied(&node, sink),
-            Input::Leave => self.on_leave(now, sink),
+            Input::Denied(node, up_to) => self.on_denied(&node, up_to, sink),
+            Input::Leave { purge } => self.on_leave(now, purge, sink),
             Input::Timeout => self.on_timeout(now, sink),
         }
     }
@@ -250,10 +251,7 @@ impl Node {
                 let (membership, mut scene) = self.membership_scene(now, sink);
                 membership.asked(&mut scene, via, node);
             }
-            Message::Vouch(node) => {
-                let (membership, mut scene) = self.membership_scene(now, sink);
-                membership.vouched(&mut scene, via, node);
-            }
+            Message::Vouch(node) => self.membership.vouched(via, node),
             Message::Signed(_) => self.on_refused(via, Refused::Malformed, sink),
         }
     }
@@ -276,9 +274,11 @@ impl Node {
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         gossip.on_timeout(&mut scene);
         let (membership, mut scene) = self.membership_scene(now, sink);
-        for dead in membership.on_timeout(&mut scene) {
+        let due = membership.on_timeout(&mut scene);
+        for dead in due.dead_links {
             self.end_link(dead, Close::Silent, sink);
         }
+        self.say(now, due.words, sink);
     }
 
     /// What the gossip room needs, borrowed apart from it.
@@ -296,15 +296,27 @@ impl Node {
         now: Now,
         sink: &'a mut S,
     ) -> (&'a mut Membership, membership::Scene<'a, S>) {
-        let Node { settings, registry, gossip, rng, membership, phase, .. } = self;
+        let (me, mesh_time) = (self.id(), self.mesh_time(now));
+        let Node { settings, registry, gossip, rng, membership, phase, store, .. } = self;
         let gone = matches!(phase, Phase::Left | Phase::Convicted | Phase::Denied);
         let members = if gone { 0 } else { registry.members().saturating_sub(1) };
         let wanted = membership.wanted_links(settings).min(members);
         let converged = membership.partition() == PartitionStatus::Recovering
             && gossip.converged_at(now.mono, settings);
         let (now, links) = (now.mono, &mut gossip.links);
-        let scene =
-            membership::Scene { now, settings, wanted, converged, registry, links, rng, sink };
+        let scene = membership::Scene {
+            now,
+            settings,
+            wanted,
+            converged,
+            me,
+            mesh_time,
+            store,
+            registry,
+            links,
+            rng,
+            sink,
+        };
         (membership, scene)
     }
 
@@ -359,6 +371,12 @@ impl Node {
     /// The peers, for the operations of the specification that change them.
     pub const fn registry_mut(&mut self) -> &mut PeerRegistry {
         &mut self.registry
+    }
+
+    /// How many members are accused of being gone, by whomever.
+    #[must_use]
+    pub fn accused(&self) -> usize {
+        self.membership.accused()
     }
 
     /// Whether this node is cut off from its quorum.

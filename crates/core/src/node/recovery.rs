@@ -161,7 +161,7 @@ impl Node {
     }
 
     /// The own incarnation can be used no longer: writes wait until a higher one is on disk.
-    fn start_above(&mut self, last: Incarnation) {
+    pub(super) fn start_above(&mut self, last: Incarnation) {
         let me = self.id();
         if let Some(writer) = &mut self.writer {
             writer.start_above(&self.store, &me, last);

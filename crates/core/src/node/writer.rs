@@ -19,7 +19,7 @@ use crate::frame::header::MAX_BODY;
 use crate::frame::{Chain, Class, Hash, Kind, Record, RecordHead, Slot, Verified, merkle};
 use crate::frame::{seal, write_proof};
 use crate::identity::{AgentNo, Incarnation, Limits, Seq};
-use crate::membership::Member;
+use crate::membership::{Member, Suspicion, Words};
 use crate::messages::sink::{OwnRecord, PersistId, WriteId};
 use crate::messages::{Persist, Receipt, Sink};
 use crate::partition::{Detector, PartitionStatus};
@@ -417,7 +417,6 @@ impl Node {
 
     /// Writes the own member record.
     pub(super) fn announce(&mut self, now: Now, left: bool, sink: &mut impl Sink) {
-        let wall = self.mesh_time(now);
         let config = &self.settings;
         let member = Member {
             left,
@@ -426,17 +425,49 @@ impl Node {
             zone: config.zone.clone(),
             addresses: config.addresses.clone(),
         };
+        let mut head = RecordHead::new(Slot::MEMBER, Kind::MEMBER, Hlc::default());
+        // A goodbye may go, in time.
+        head.ephemeral = left;
+        self.put(now, head, &member.encode(), sink);
+    }
+
+    /// Writes a record of the node itself.
+    fn put(&mut self, now: Now, head: RecordHead, payload: &[u8], sink: &mut impl Sink) {
+        let wall = self.mesh_time(now);
         let Some(writer) = &mut self.writer else { return };
         let hlc = writer.clock.stamp(wall, Hlc::default());
-        let head = RecordHead::new(Slot::MEMBER, Kind::MEMBER, hlc);
-        let bytes = head.encode(&member.encode());
-        writer.pending.push(Pending { slot: Slot::MEMBER, bytes, write: None, hlc });
+        let bytes = RecordHead { hlc, ..head }.encode(payload);
+        let slot = head.slot;
+        writer.pending.push(Pending { slot, bytes, write: None, hlc });
         self.flush_if_due(now, sink);
     }
 
-    /// Says goodbye; writes that wait for a frame go with it.
-    pub(super) fn on_leave(&mut self, now: Now, sink: &mut impl Sink) {
+    /// Signs what the membership room has to say: whom it does not reach, and that this node is
+    /// there itself. Public for simulated liars, who say it without reason.
+    pub fn say(&mut self, now: Now, words: Words, sink: &mut impl Sink) {
+        if self.phase != Phase::Ready {
+            return;
+        }
+        if words.refute {
+            self.announce(now, false, sink);
+        }
+        if let Some(missing) = words.missing {
+            let mut head = RecordHead::new(Slot::MISSING, Kind::MISSING, Hlc::default());
+            head.ephemeral = true;
+            self.put(now, head, &Suspicion::encode(&missing), sink);
+        }
+    }
+
+    /// Says goodbye; writes that wait for a frame go with it. To purge is to say goodbye with a
+    /// floor under it: everything before is dead, everywhere and for good.
+    pub(super) fn on_leave(&mut self, now: Now, purge: bool, sink: &mut impl Sink) {
         if self.phase == Phase::Ready {
+            if purge {
+                self.flush_all(now, sink);
+            }
+            if let Some(writer) = self.writer.as_mut().filter(|_| purge) {
+                writer.chain.floor = (writer.chain.incarnation, writer.chain.next);
+            }
             self.announce(now, true, sink);
             self.flush_all(now, sink);
         }

@@ -109,6 +109,8 @@ pub struct Detector {
     reachable: u32,
     required: u32,
     last_recovery: Option<Duration>,
+    /// How late the last look was, if that was too late.
+    stalled: Option<Duration>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -136,6 +138,7 @@ impl Detector {
             reachable: 1,
             required: 1,
             last_recovery: None,
+            stalled: None,
         }
     }
 
@@ -244,7 +247,8 @@ impl Detector {
     /// Counts who is reachable and judges. `converged`: the links agree with this node.
     pub fn look(&mut self, now: Time, census: Census, converged: bool) -> Option<Change> {
         let late = now.since(self.next_look);
-        if late > STALL {
+        self.stalled = (late > STALL).then_some(late);
+        if let Some(late) = self.stalled {
             self.sights.forgive(late);
         }
         self.next_look = now + self.pace.look;
@@ -297,6 +301,12 @@ impl Detector {
     #[must_use]
     pub const fn counted(&self) -> (u32, u32) {
         (self.reachable, self.required)
+    }
+
+    /// How long this process did not run before the last look, if it should have.
+    #[must_use]
+    pub const fn stalled(&self) -> Option<Duration> {
+        self.stalled
     }
 
     /// How long the last recovery took.

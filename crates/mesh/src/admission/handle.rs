@@ -9,8 +9,9 @@ use crate::transport::BindError;
 
 impl Mesh {
     /// Denies a node for good, at every member: its links end, it finds no new ones, and its
-    /// records vanish. Returns when this node has it on disk; false if it was known. Links carry it
-    /// on from here.
+    /// records vanish. Or, if the denial reaches up to an incarnation only, forgets what it was
+    /// until then: its records vanish and it is no member until it starts again. Returns when this
+    /// node has it on disk; false if it was known. Links carry it on from here.
     ///
     /// # Errors
     /// [`AdmissionError`]; nobody was denied.
@@ -18,7 +19,7 @@ impl Mesh {
         self.inner.trust.deny(denial).await
     }
 
-    /// Who is denied, as far as this node knows.
+    /// Who is denied or forgotten, as far as this node knows.
     #[must_use]
     pub fn denied(&self) -> Vec<Denial> {
         self.inner.trust.denied()

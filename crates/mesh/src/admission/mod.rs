@@ -13,7 +13,7 @@
 pub mod certificates;
 mod chain;
 mod handle;
-mod keep;
+pub(crate) mod keep;
 mod notices;
 mod trust;
 

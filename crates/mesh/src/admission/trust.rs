@@ -316,10 +316,10 @@ impl Trust {
         let notice = Notice::Denied(denial);
         let new = {
             let mut state = self.lock();
-            let denied = state.known.denials.denies(&denial.node);
+            let listed = state.known.denials.of(&denial.node).is_some();
             let full = state.known.denials.len() >= Denials::MAX;
             let new = state.known.take(&notice, key, &self.mesh, self.now())?;
-            if full && !denied {
+            if full && !listed {
                 return Err(AdmissionError::Full { max: Denials::MAX });
             }
             new
@@ -396,7 +396,7 @@ impl Trust {
         !self.lock().known.all(self.now()).is_empty()
     }
 
-    /// Who is denied.
+    /// Who is denied or forgotten.
     pub(crate) fn denied(&self) -> Vec<Denial> {
         self.lock().known.denials.iter().copied().collect()
     }

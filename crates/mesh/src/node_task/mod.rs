@@ -12,6 +12,7 @@
 //! between the datagram and the forwarded frame. A turn takes what is ready, up to a bound, and
 //! then lets other tasks run.
 
+mod acquaintances;
 mod dialler;
 mod effects;
 mod links;
@@ -33,6 +34,7 @@ use knhk_mesh_core::time::Now;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+pub(crate) use acquaintances::Acquaintances;
 pub(crate) use dialler::{Dialler, MAX_SEEDS};
 pub(crate) use effects::Effects;
 pub(crate) use notices::Compared;
@@ -66,11 +68,22 @@ pub(crate) enum Command {
     /// A question, answered inside the task with the node at hand; the answer travels in the
     /// closure.
     Ask(Box<dyn FnOnce(&mut Asked<'_>) + Send>),
-    /// Say good-bye to the mesh (or not), and end.
+    /// Say good-bye to the mesh or not, and end.
     Stop {
-        leave: bool,
+        farewell: Farewell,
         reply: oneshot::Sender<()>,
     },
+}
+
+/// What a node that stops tells the mesh.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// Nothing: it stays a member.
+    Silent,
+    /// That it is no member any more.
+    Goodbye,
+    /// The same, and that its records are to vanish.
+    Purge,
 }
 
 /// What a question may look at.
@@ -108,6 +121,7 @@ pub(crate) struct NodeTask {
     pub(crate) answers: mpsc::Receiver<Answer>,
     pub(crate) trust: Arc<Trust>,
     pub(crate) compared: Compared,
+    pub(crate) acquaintances: Acquaintances,
     /// The file of a key that counts as used once the node's own state is on disk.
     pub(crate) unused_key: Option<PathBuf>,
 }
@@ -142,7 +156,7 @@ impl NodeTask {
 
     async fn turns(&mut self) -> End {
         for denial in self.trust.denied() {
-            self.input(Input::Denied(denial.node));
+            self.input(Input::Denied(denial.node, denial.up_to));
         }
         let trust = Arc::clone(&self.trust);
         let timer = tokio::time::sleep_until(Instant::now());
@@ -288,9 +302,9 @@ impl NodeTask {
     fn command(&mut self, command: Option<Command>) -> Option<End> {
         match command {
             None => return Some(End::Abandoned),
-            Some(Command::Stop { leave, reply }) => {
-                if leave {
-                    self.input(Input::Leave);
+            Some(Command::Stop { farewell, reply }) => {
+                if farewell != Farewell::Silent {
+                    self.input(Input::Leave { purge: farewell == Farewell::Purge });
                 }
                 return Some(End::Asked(reply));
             }
@@ -372,6 +386,13 @@ impl NodeTask {
         }
         self.node.registry_mut().rebuild_near();
         self.compare_notices();
+        self.acquaintances.look(&self.node, Instant::now());
+        if self.effects.links.is_empty() {
+            for (node, addresses) in self.acquaintances.some() {
+                let now = Instant::now();
+                self.effects.dialler.want(node, &addresses, now, &self.transport);
+            }
+        }
         if !self.effects.mirror.is_open() {
             return LOOK_EVERY;
         }

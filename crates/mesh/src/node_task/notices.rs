@@ -75,7 +75,7 @@ impl NodeTask {
         }
         for notice in news {
             if let Notice::Denied(denial) = notice {
-                self.input(Input::Denied(denial.node));
+                self.input(Input::Denied(denial.node, denial.up_to));
             }
         }
     }

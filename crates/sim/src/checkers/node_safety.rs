@@ -78,7 +78,8 @@ fn bounds(node: &Node) -> impl Iterator<Item = String> {
     let (waiting, most_waiting) = node.waiting_writes();
     [
         (node.linked().count(), settings.most_links(), "links"),
-        (store.author_count(), limits.max_authors as usize, "authors"),
+        (store.author_count() - store.departed_count(), limits.max_authors as usize, "authors"),
+        (store.departed_count(), limits.max_authors as usize, "authors that left"),
         (most_records, limits.max_slots.into(), "records of one author"),
         (held, most_held, "messages held back"),
         (waiting, most_waiting, "writes waiting"),

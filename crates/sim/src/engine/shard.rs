@@ -12,6 +12,7 @@ use bytes::Bytes;
 use knhk_mesh_core::error::StoreFault;
 use knhk_mesh_core::frame::{Record, Sealed};
 use knhk_mesh_core::identity::PeerIx;
+use knhk_mesh_core::membership::Words;
 use knhk_mesh_core::messages::{Input, Lane, Message, Persist};
 use knhk_mesh_core::node::Checked;
 use knhk_mesh_core::rng::{Rng, mix};
@@ -186,6 +187,14 @@ impl Shard {
         let host = &mut self.hosts[local];
         let now = shared.now(slot, host.clock_error());
         host.node.handle(now, input, &mut self.outcome);
+        self.settle(slot, local, shared);
+    }
+
+    /// Lets the node of machine `local` say something about members without reason.
+    pub(crate) fn say(&mut self, slot: Slot, local: usize, shared: &Shared, words: Words) {
+        let host = &mut self.hosts[local];
+        let now = shared.now(slot, host.clock_error());
+        host.node.say(now, words, &mut self.outcome);
         self.settle(slot, local, shared);
     }
 

@@ -53,13 +53,14 @@ pub(super) struct Settings {
     pub(super) chosen_links: Option<Whole<1, 256>>,
     pub(super) max_links: Option<Whole<1, 4_096>>,
     pub(super) max_payload: Option<Whole<64, 16_384>>,
-    pub(super) detect: Watching,
+    pub(super) max_authors: Option<Whole<4, 4_096>>,
+    pub(super) detect: Detecting,
 }
 
-/// Whether nodes look for partitions, and at what cost.
+/// What noticing partitions and deaths may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Watching {
+pub(super) enum Detecting {
     #[default]
     Off,
     Fast,

@@ -11,13 +11,7 @@ pub struct Later {
     pub needs: &'static str,
 }
 
-const LATER: [Later; 6] = [
-    Later {
-        name: "left-never-reaped",
-        source: "memberlist #253: members that left stay in the state until joins stop",
-        needs: "the purge and the operator's forget: who leaves goes from the directory, but the \
-                records of the gone stay in the state",
-    },
+const LATER: [Later; 4] = [
     Later {
         name: "version-skew",
         source: "corrosion #261: peers with another schema fail to apply",
@@ -27,11 +21,6 @@ const LATER: [Later; 6] = [
         name: "eclipse",
         source: "gossipsub evaluation report: a node sees hostile peers only",
         needs: "a peer cache over restarts: whose seeds are all hostile has nobody else to ask",
-    },
-    Later {
-        name: "false-suspicion",
-        source: "SWIM and Lifeguard: a third of the members accuses honest ones",
-        needs: "membership probes and death certificates: nobody can be accused of anything yet",
     },
     Later {
         name: "equivocating-aggregator",

@@ -70,6 +70,8 @@ pub(super) struct Stage {
     unreached: Vec<Vec<NodeIx>>,
     lingering: Vec<(Slot, NodeIx)>,
     idle_since: Option<Slot>,
+    /// The faults are over: nobody writes any more.
+    over: bool,
 }
 
 impl Stage {
@@ -92,6 +94,7 @@ impl Stage {
             unreached,
             lingering: Vec::new(),
             idle_since: None,
+            over: false,
         }
     }
 
@@ -466,6 +469,9 @@ impl Stage {
             }
             self.kill(i);
         }
+        if now.is_multiple_of(1_000) && !self.over {
+            self.world.accuse_all();
+        }
         self.watch_recoveries();
         self.watch_writes();
     }
@@ -513,6 +519,7 @@ impl Stage {
 
     /// Ends every fault that is not somebody's character.
     pub(super) fn end_faults(&mut self) {
+        self.over = true;
         self.heal();
         let Network { loss, duplicate, reorder, bandwidth, .. } = self.world.network();
         (*loss, *duplicate, *reorder, *bandwidth) = (0.0, 0.0, 0.0, None);

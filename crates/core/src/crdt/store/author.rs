@@ -28,12 +28,19 @@ pub(super) struct Author {
     pub(super) salt: u64,
     /// Frames kept, by (incarnation, seq): those with live records and the newest eight.
     pub(super) frames: Vec<u32>,
-    convictions: Option<Box<Convictions>>,
+    pub(super) rare: Option<Box<Rare>>,
 }
 
-/// At most [`IDENTITY_AFTER`] proofs, by incarnation.
+/// What few authors have.
 #[derive(Default)]
-struct Convictions(Vec<Conviction>);
+pub(super) struct Rare {
+    /// At most [`IDENTITY_AFTER`] proofs, by incarnation.
+    convictions: Vec<Conviction>,
+    /// Nobody is here: the next new author takes the place.
+    vacant: bool,
+    /// It left, and nothing of it is to be kept for long.
+    pub(super) departed: bool,
+}
 
 struct Conviction {
     incarnation: Incarnation,
@@ -43,7 +50,7 @@ struct Conviction {
 impl Author {
     fn new(newest: Arc<SignedHeader>) -> Self {
         let salt = crate::digest::author_salt(&newest.fields.author.0);
-        Author { newest, salt, frames: Vec::new(), convictions: None }
+        Author { newest, salt, frames: Vec::new(), rare: None }
     }
 
     pub(super) fn id(&self) -> &NodeId {
@@ -68,7 +75,7 @@ impl Author {
 
     /// Why records of `incarnation` are not taken.
     pub(super) fn refuses(&self, incarnation: Incarnation) -> Option<Refused> {
-        let convictions = &self.convictions.as_ref()?.0;
+        let convictions = &self.rare.as_ref()?.convictions;
         let identity = convictions.len() >= IDENTITY_AFTER;
         let latest = convictions.last().map(|c| c.incarnation);
         (identity || Some(incarnation) <= latest).then_some(Refused::Convicted)
@@ -76,7 +83,7 @@ impl Author {
 
     /// The proofs against this author.
     pub(super) fn proofs(&self) -> impl Iterator<Item = &[Arc<SignedHeader>; 2]> {
-        self.convictions.iter().flat_map(|c| c.0.iter().map(|c| &c.proof))
+        self.rare.iter().flat_map(|rare| rare.convictions.iter().map(|c| &c.proof))
     }
 
     /// The proofs behind the marker at `at`: of one incarnation, or of the identity.
@@ -85,8 +92,21 @@ impl Author {
         self.proofs().filter(move |p| all || position(salt, p[0].fields.incarnation) == at)
     }
 
+    /// Incarnations of it that are convicted.
+    pub(super) fn convicted(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.convictions.len())
+    }
+
+    pub(super) fn is_vacant(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.vacant)
+    }
+
+    pub(super) fn is_departed(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.departed)
+    }
+
     pub(super) fn identity_convicted(&self) -> bool {
-        self.convictions.as_ref().is_some_and(|c| c.0.len() >= IDENTITY_AFTER)
+        self.convicted() >= IDENTITY_AFTER
     }
 }
 
@@ -106,27 +126,47 @@ impl Store {
     pub(super) fn find_author(&self, id: &NodeId) -> Option<u32> {
         match &self.index {
             Some(index) => index.find_author(id, &self.authors, self.hash_seed),
-            None => self.authors.iter().position(|a| a.id() == id).map(|i| i as u32),
+            None => {
+                let is = |a: &Author| !a.is_vacant() && a.id() == id;
+                self.authors.iter().position(is).map(|i| i as u32)
+            }
         }
     }
 
     /// The place of the author of `header`, made if there is room.
-    pub(super) fn author_for(&mut self, header: &Arc<SignedHeader>) -> Result<u32, Refused> {
+    pub(super) fn author_for(
+        &mut self,
+        header: &Arc<SignedHeader>,
+        departs: bool,
+    ) -> Result<u32, Refused> {
         if let Some(author) = self.find_author(&header.fields.author) {
             return Ok(author);
         }
-        if self.authors.len() >= self.settings.genesis.limits.max_authors as usize {
+        if !departs && !self.has_room_for_an_author() {
             return Err(Refused::AuthorLimit);
         }
-        if self.authors.len() < 4 {
-            self.authors.reserve_exact(1);
+        let new = Author::new(Arc::clone(header));
+        let free = (self.uncounted > 0).then(|| self.authors.iter().position(Author::is_vacant));
+        let author = free.flatten().unwrap_or(self.authors.len()) as u32;
+        if let Some(free) = free.flatten() {
+            self.uncounted -= 1;
+            self.authors[free] = new;
+        } else {
+            if self.authors.len() < 4 {
+                self.authors.reserve_exact(1);
+            }
+            self.authors.push(new);
         }
-        let author = self.authors.len() as u32;
-        self.authors.push(Author::new(Arc::clone(header)));
         if let Some(index) = &mut self.index {
             index.add_author(author, &self.authors, self.hash_seed);
         }
         Ok(author)
+    }
+
+    /// Whether one more author fits.
+    pub(super) fn has_room_for_an_author(&self) -> bool {
+        let counted = self.authors.len() - self.uncounted as usize;
+        counted < self.settings.genesis.limits.max_authors as usize
     }
 
     /// Convicts one incarnation; false if that was known or the identity is convicted already.
@@ -139,7 +179,7 @@ impl Store {
         on: OnChange<'_>,
     ) -> bool {
         let who = &mut self.authors[author as usize];
-        let convictions = &mut who.convictions.get_or_insert_default().0;
+        let convictions = &mut who.rare.get_or_insert_default().convictions;
         let known = convictions.iter().any(|c| c.incarnation == incarnation);
         if known || convictions.len() >= IDENTITY_AFTER {
             return false;
@@ -188,17 +228,49 @@ impl Store {
         }
     }
 
-    /// Drops everything of `author`, the proofs against it included: it is no author any more, and
-    /// the caller takes nothing of it from now on.
-    pub fn drop_author(&mut self, author: &NodeId, on: OnChange<'_>) {
-        let Some(author) = self.find_author(author) else { return };
-        self.drop_incarnations(author, None, on);
+    /// Drops what `author` signed up to an incarnation, the proofs against those included; the
+    /// caller takes nothing of them from now on. Who has nothing left is no author any more, and
+    /// its place is free.
+    pub fn drop_up_to(&mut self, id: &NodeId, up_to: Incarnation, on: OnChange<'_>) {
+        let Some(author) = self.find_author(id) else { return };
+        self.drop_incarnations(author, Some(up_to), on);
         let is = |e: &super::entry::Entry| e.author == author && e.is_marker();
         let markers = self.entries.iter().filter(|(_, e)| is(e)).map(|(ix, _)| ix as EntryIx);
         for marker in markers.collect::<Vec<_>>() {
             self.remove_entry(marker, on);
         }
-        self.authors[author as usize].convictions = None;
+        let who = &mut self.authors[author as usize];
+        if let Some(rare) = &mut who.rare {
+            rare.convictions.retain(|conviction| conviction.incarnation > up_to);
+        }
+        // One or two that are left convict their incarnations, no identity.
+        let salt = who.salt;
+        let left: Vec<Incarnation> = who.proofs().map(|p| p[0].fields.incarnation).collect();
+        let mesh = self.settings.mesh;
+        if left.len() >= IDENTITY_AFTER {
+            let at = Position::of(salt, Slot::CONVICTION.0);
+            self.put_marker(author, at, conviction_id(&mesh, id, None));
+        } else {
+            for incarnation in left {
+                let marker = conviction_id(&mesh, id, Some(incarnation));
+                self.put_marker(author, position(salt, incarnation), marker);
+            }
+        }
+        self.note_departure(author);
+        self.vacate(author);
+    }
+
+    /// Makes the place of an author free of whom nothing is left.
+    fn vacate(&mut self, author: u32) {
+        let who = &self.authors[author as usize];
+        if who.is_vacant() || !who.frames.is_empty() || who.convicted() > 0 {
+            return;
+        }
+        if let Some(index) = &mut self.index {
+            index.remove_author(author, &self.authors, self.hash_seed);
+        }
+        self.authors[author as usize].rare.get_or_insert_default().vacant = true;
+        self.uncounted += 1;
     }
 
     /// `header` is the newest now: applies its floor. An honest author's floor never falls; where
@@ -233,7 +305,7 @@ impl Store {
 
     /// Authors whose identity or some incarnation is convicted.
     pub fn convicted(&self) -> impl Iterator<Item = &NodeId> {
-        self.authors.iter().filter(|a| a.convictions.is_some()).map(Author::id)
+        self.authors.iter().filter(|a| a.convicted() > 0).map(Author::id)
     }
 }
 

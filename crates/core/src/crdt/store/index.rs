@@ -70,6 +70,13 @@ impl Index {
         self.authors.insert_unique(hash(&author), author, hash);
     }
 
+    pub(super) fn remove_author(&mut self, author: u32, authors: &[Author], seed: u64) {
+        let hash = author_hash(authors[author as usize].id(), seed);
+        if let Ok(place) = self.authors.find_entry(hash, |&a| a == author) {
+            place.remove();
+        }
+    }
+
     /// Notes that `entry` is about to change its id.
     pub(super) fn changes(&mut self, ix: EntryIx, entry: &mut Entry) {
         if !entry.dirty {
@@ -147,7 +154,9 @@ impl Store {
         let (authors, keys, next, tree, dirty) = Default::default();
         let pages = Pages::new(self.hash_seed);
         self.index = Some(Box::new(Index { authors, pages, keys, next, tree, dirty }));
-        for author in 0..self.authors.len() as u32 {
+        let there = |author: &u32| !self.authors[*author as usize].is_vacant();
+        let all: Vec<u32> = (0..self.authors.len() as u32).filter(there).collect();
+        for author in all {
             if let Some(index) = &mut self.index {
                 index.add_author(author, &self.authors, self.hash_seed);
             }

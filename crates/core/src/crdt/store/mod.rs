@@ -18,6 +18,7 @@
 //! the mesh, floors and convictions only.
 
 mod author;
+mod departed;
 mod entry;
 mod export;
 mod frames;
@@ -36,6 +37,7 @@ use crate::error::Refused;
 use crate::frame::{Class, Hash, SignedHeader, Slot, Verified};
 use crate::identity::{Incarnation, NodeId, Seq};
 use author::Author;
+use departed::departs;
 pub use entry::EntryIx;
 use entry::{Destination, Entry};
 pub use export::Exported;
@@ -50,6 +52,9 @@ pub struct Store {
     /// Keys the hash tables, so that nobody outside can choose collisions.
     hash_seed: u64,
     authors: Vec<Author>,
+    /// Places in `authors` that do not count against the limit: free ones, and those of authors that
+    /// left and of whom nothing is to be kept for long.
+    uncounted: u32,
     frames: Slab<FrameState>,
     entries: Slab<Entry>,
     index: Option<Box<Index>>,
@@ -81,6 +86,7 @@ impl Store {
             class,
             hash_seed,
             authors: Vec::new(),
+            uncounted: 0,
             frames: Slab::new(),
             entries: Slab::new(),
             index: None,
@@ -96,7 +102,7 @@ impl Store {
         let fields = &v.header().fields;
         assert_eq!(fields.class, self.class, "a message goes to the store of its scope");
         let mut merged = Merged::default();
-        let author = match self.author_for(v.header()) {
+        let author = match self.author_for(v.header(), departs(v)) {
             Ok(author) => author,
             Err(why) => return Merged { refused: Some(why), ..merged },
         };
@@ -115,6 +121,7 @@ impl Store {
                 self.merge_records(v, author, frame, &mut merged, won, on);
                 self.advance_head(author, won, on);
                 self.trim_frames(author, frame);
+                self.departure_of(author, v, on);
                 self.bound_changes();
             }
             Err(known) => {
@@ -198,10 +205,10 @@ impl Store {
         self.entries.is_empty()
     }
 
-    /// Authors seen.
+    /// Authors that something is known of. O(n).
     #[must_use]
     pub fn author_count(&self) -> usize {
-        self.authors.len()
+        self.authors.iter().filter(|author| !author.is_vacant()).count()
     }
 
     /// The scope class.

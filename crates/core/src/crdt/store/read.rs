@@ -33,8 +33,10 @@ impl Store {
         let header = sealed.header();
         let fields = &header.fields;
         let Some(author) = self.find_author(&fields.author) else {
-            let full = self.authors.len() >= self.settings.genesis.limits.max_authors as usize;
-            return if full { Err(Refused::AuthorLimit) } else { Ok(Known::Nothing) };
+            let mut stays = sealed.records().map(|(_, record)| !record.head.ephemeral).peekable();
+            let departs = stays.peek().is_some() && !stays.any(|stays| stays);
+            let room = departs || self.has_room_for_an_author();
+            return if room { Ok(Known::Nothing) } else { Err(Refused::AuthorLimit) };
         };
         let who = &self.authors[author as usize];
         if sealed.tag() == Tag::Conviction {
@@ -208,6 +210,6 @@ impl Store {
 
     /// Authors with their member records, in order of their arrival.
     pub fn authors(&self) -> impl Iterator<Item = &NodeId> {
-        self.authors.iter().map(Author::id)
+        self.authors.iter().filter(|a| !a.is_vacant()).map(Author::id)
     }
 }

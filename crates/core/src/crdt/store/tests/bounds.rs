@@ -235,7 +235,7 @@ fn nothing_is_left_of_an_author_that_is_dropped_whatever_was_known_of_it() {
         merge(&mut store, &kept);
         merge_all(&mut store, history.iter().copied());
         let mut told = 0;
-        store.drop_author(&gone.node_id(), &mut |_, _| told += 1);
+        store.drop_up_to(&gone.node_id(), Incarnation(u64::MAX), &mut |_, _| told += 1);
         assert_eq!(told > 0, history.iter().any(|v| v.leaves().len() > 1), "watchers hear of it");
         assert_eq!(store.root(), clean.root());
         assert_eq!(store.len(), clean.len());
