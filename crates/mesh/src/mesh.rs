@@ -331,6 +331,9 @@ fn bind(
         TransportKind::Quic => Transport::quic(settings, events),
         TransportKind::Tcp => Transport::tcp(settings, events),
         TransportKind::Memory(hub) => Transport::memory(settings, events, hub),
+        TransportKind::QuicOver(net) => {
+            Transport::quic(Settings { underlay: Some(net), ..settings }, events)
+        }
     }
 }
 
@@ -346,11 +349,11 @@ async fn open(
     mesh: MeshId,
     answers: mpsc::Sender<Answer>,
 ) -> Result<Opened, JoinError> {
+    let Some(folder) = data_dir else {
+        let key = read_key(identity, None)?;
+        return Ok(Opened { key, store: Store::Memory, found: Found::default() });
+    };
     let opening = move || -> Result<Opened, JoinError> {
-        let Some(folder) = data_dir else {
-            let key = read_key(identity, None)?;
-            return Ok(Opened { key, store: Store::Memory, found: Found::default() });
-        };
         crate::storage::create_folder(&folder)
             .map_err(|reason| StoreError::Unusable { path: folder.clone(), reason })?;
         let key = read_key(identity, Some(&folder))?;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use knhk_mesh_core::config::{Admission, Config, Detect};
@@ -13,6 +14,7 @@ use crate::admission::Credentials;
 use crate::clock::WallClock;
 use crate::error::JoinError;
 use crate::transport::memory::MemoryHub;
+use crate::transport::quic::Underlay;
 use crate::transport::{self, Profile, check_exposure};
 
 /// What carries the links.
@@ -25,6 +27,9 @@ pub enum TransportKind {
     Tcp,
     /// Channels inside this process, for tests; nodes with clones of one hub reach each other.
     Memory(MemoryHub),
+    /// QUIC over a network of the caller's own, for tests of the whole stack.
+    #[doc(hidden)]
+    QuicOver(Arc<dyn Underlay>),
 }
 
 impl fmt::Debug for TransportKind {
@@ -33,6 +38,7 @@ impl fmt::Debug for TransportKind {
             TransportKind::Quic => "Quic",
             TransportKind::Tcp => "Tcp",
             TransportKind::Memory(_) => "Memory",
+            TransportKind::QuicOver(_) => "QuicOver",
         })
     }
 }

@@ -42,7 +42,7 @@ use crate::clock::Clock;
 use crate::error::WriteError;
 use crate::key_file;
 use crate::peer_registry::Model;
-use crate::storage::{Answer, Health};
+use crate::storage::{Answer, Health, Store};
 use crate::transport::{Event, Transport};
 
 /// Commands that wait for a node at most; callers wait for room.
@@ -131,8 +131,10 @@ impl NodeTask {
         }
         self.transport.shutdown(grace).await;
         let store = self.effects.take_store();
-        // Joining the store's thread waits for the disk; not on a worker of the runtime.
-        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        if !matches!(store, Store::Memory) {
+            // Joining the store's thread waits for the disk; not on a worker of the runtime.
+            let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        }
         drop(self);
         if let End::Asked(reply) = end {
             // The caller may have given up waiting.

@@ -84,6 +84,7 @@ impl Local {
         let mut changes = self.trust.changes();
         loop {
             let changed = tokio::select! {
+                biased;
                 changed = changes.changed() => changed.is_ok(),
                 () = tokio::time::sleep(self.pause()) => false,
             };

@@ -95,6 +95,9 @@ pub struct Settings {
     /// Messages per second that are read from one peer, with a burst of one second; `None` reads
     /// all.
     pub rate_limit_per_peer: Option<u32>,
+    /// Carries QUIC's datagrams instead of the system's sockets, for tests of the whole stack.
+    #[doc(hidden)]
+    pub underlay: Option<Arc<dyn quic::Underlay>>,
     /// Allows [`Admission::Open`] and plaintext TCP beyond loopback.
     pub insecure: bool,
     /// Most links, accepted ones included.
@@ -130,6 +133,7 @@ impl Settings {
             rotate_every: ROTATE_EVERY,
             aes_256_only: false,
             rate_limit_per_peer: None,
+            underlay: None,
             insecure: false,
             max_links: 64,
             profile,

@@ -1,0 +1,136 @@
+//! Whole nodes on the network in memory: keys, choices and both clocks follow from the seed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use knhk_mesh::clock::WallClock;
+use knhk_mesh::core::identity::Keypair;
+use knhk_mesh::rng::mix;
+use knhk_mesh::time::WallMs;
+use knhk_mesh::{Identity, Mesh, Options, Profile, TransportKind};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::net::{Net, Weather};
+
+/// When the story begins, in milliseconds since 1970.
+const BEGIN: WallMs = WallMs(1_800_000_000_000);
+/// One round.
+pub(crate) const ROUND: Duration = Duration::from_millis(100);
+/// No scenario waits longer for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) const FINE: Weather =
+    Weather { delay: Duration::from_millis(4), jitter: Duration::from_millis(4), loss: 0.0 };
+
+pub(crate) struct Swarm {
+    pub(crate) net: Net,
+    pub(crate) nodes: Vec<Mesh>,
+    seed: u64,
+    born: u64,
+    wall: WallClock,
+    writes: u32,
+}
+
+/// Runs `story` on a runtime of its own whose clock only moves when nobody has anything to do.
+pub(crate) fn tell<R>(story: impl Future<Output = R>) -> R {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(story)
+}
+
+impl Swarm {
+    /// `n` nodes that know each other.
+    pub(crate) async fn gather(n: usize, seed: u64) -> Self {
+        let net = Net::new(seed, FINE);
+        let wall = WallClock::virtual_from(BEGIN);
+        let mut swarm = Swarm { net, nodes: Vec::new(), seed, born: 0, wall, writes: 0 };
+        for _ in 0..n {
+            swarm.join().await;
+        }
+        swarm.acquainted().await;
+        swarm
+    }
+
+    /// One more node.
+    pub(crate) async fn join(&mut self) {
+        self.born += 1;
+        let random = mix(self.seed ^ mix(self.born));
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&random.to_le_bytes());
+        let options = Options {
+            transport: TransportKind::QuicOver(Arc::new(self.net.clone())),
+            seeds: self.nodes.iter().take(3).map(Mesh::local_addr).collect(),
+            identity: Identity::New(Keypair::from_secret(&secret)),
+            clock: self.wall.clone(),
+            profile: Profile::Lean,
+            random_seed: Some(random),
+            ..Options::default()
+        };
+        self.nodes.push(Mesh::join(options).await.unwrap());
+    }
+
+    /// Waits until every node lists all others.
+    pub(crate) async fn acquainted(&self) -> Duration {
+        let n = self.nodes.len();
+        self.until("every node is a member everywhere", async |swarm: &Self| {
+            for node in &swarm.nodes {
+                if node.status().await.unwrap().node.members < n {
+                    return false;
+                }
+            }
+            true
+        })
+        .await
+    }
+
+    /// Waits until all nodes hold the same records; how long that took.
+    pub(crate) async fn agreed(&self) -> Duration {
+        self.until("all nodes hold the same", async |swarm: &Self| {
+            let first = swarm.nodes[0].digest().await.unwrap();
+            for node in &swarm.nodes {
+                if node.digest().await.unwrap() != first {
+                    return false;
+                }
+            }
+            true
+        })
+        .await
+    }
+
+    async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) -> Duration {
+        let start = Instant::now();
+        while !holds(self).await {
+            assert!(start.elapsed() < PATIENCE, "seed {}: {what}: not in time", self.seed);
+            sleep(Duration::from_millis(10)).await;
+        }
+        start.elapsed()
+    }
+
+    /// Rounds from a write at one of `nodes` until all of them show it.
+    pub(crate) async fn spread(&mut self, writer: usize, nodes: &[usize]) -> u32 {
+        self.writes += 1;
+        let key = format!("news/{}", self.writes);
+        let mut watches = JoinSet::new();
+        for &at in nodes {
+            let mut watch = self.nodes[at].watch(&key).await.unwrap();
+            watches.spawn(async move { watch.next().await.is_some() });
+        }
+        let start = Instant::now();
+        self.nodes[writer].set(&key, "said").await.unwrap();
+        let seen = timeout(PATIENCE, watches.join_all()).await;
+        let seen = seen.unwrap_or_else(|_| panic!("seed {}: {key}: not everywhere", self.seed));
+        assert!(seen.into_iter().all(|shown| shown), "a node stopped");
+        rounds(start.elapsed())
+    }
+
+    pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(Mesh::local_addr).collect()
+    }
+}
+
+/// Rounds of an event that took `elapsed`.
+pub(crate) fn rounds(elapsed: Duration) -> u32 {
+    elapsed.as_nanos().div_ceil(ROUND.as_nanos()) as u32
+}
