@@ -66,8 +66,8 @@ struct Switch {
     start: Instant,
     rng: Rng,
     weather: Weather,
-    /// The side of each address while there is a cut; addresses without one are on side 0.
-    sides: BTreeMap<SocketAddr, u32>,
+    /// One side of a cut; empty without one.
+    side: BTreeSet<SocketAddr>,
     dead: BTreeSet<SocketAddr>,
     next_port: u16,
     sockets: BTreeMap<SocketAddr, Weak<Inbox>>,
@@ -84,7 +84,7 @@ impl Net {
             start: Instant::now(),
             rng: Rng::new(seed),
             weather,
-            sides: BTreeMap::new(),
+            side: BTreeSet::new(),
             dead: BTreeSet::new(),
             next_port: FIRST_PORT,
             sockets: BTreeMap::new(),
@@ -97,13 +97,13 @@ impl Net {
         self.lock().weather = weather;
     }
 
-    /// Nothing passes between different sides.
-    pub(crate) fn cut(&self, sides: impl IntoIterator<Item = (SocketAddr, u32)>) {
-        self.lock().sides = sides.into_iter().collect();
+    /// Nothing passes between these addresses and all others.
+    pub(crate) fn cut(&self, side: impl IntoIterator<Item = SocketAddr>) {
+        self.lock().side = side.into_iter().collect();
     }
 
     pub(crate) fn heal(&self) {
-        self.lock().sides.clear();
+        self.lock().side.clear();
     }
 
     /// From now on nothing leaves or reaches `addr`: its process is gone without a word.
@@ -180,8 +180,8 @@ impl Switch {
         // Drawn in any case: what is cut changes nothing for the others.
         let (lost, late) =
             (self.rng.chance(self.weather.loss), self.rng.part_of(self.weather.jitter));
-        let side = |addr| self.sides.get(&addr).copied().unwrap_or_default();
-        if self.dead.contains(&from) || self.dead.contains(&to) || side(from) != side(to) {
+        let cut = self.side.contains(&from) != self.side.contains(&to);
+        if cut || self.dead.contains(&from) || self.dead.contains(&to) {
             Fate::Cut
         } else if !listens {
             Fate::Nowhere
@@ -192,14 +192,7 @@ impl Switch {
         }
     }
 
-    fn note(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        to: SocketAddr,
-        bytes: usize,
-        fate: Fate,
-    ) {
+    fn note(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: usize, fate: Fate) {
         let (kind, due) = match fate {
             Fate::Arrives(due) => (0, due),
             Fate::Lost => (1, now),

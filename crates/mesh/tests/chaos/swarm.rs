@@ -1,11 +1,12 @@
 //! Whole nodes on the network in memory: keys, choices and both clocks follow from the seed.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use knhk_mesh::clock::WallClock;
-use knhk_mesh::core::identity::Keypair;
+use knhk_mesh::config::{Config, Lanes};
+use knhk_mesh::identity::Keypair;
+use knhk_mesh::node::Status;
 use knhk_mesh::rng::mix;
 use knhk_mesh::time::WallMs;
 use knhk_mesh::{Identity, Mesh, Options, Profile, TransportKind};
@@ -28,6 +29,7 @@ pub(crate) struct Swarm {
     pub(crate) net: Net,
     pub(crate) nodes: Vec<Mesh>,
     seed: u64,
+    lanes: Lanes,
     born: u64,
     wall: WallClock,
     writes: u32,
@@ -42,10 +44,10 @@ pub(crate) fn tell<R>(story: impl Future<Output = R>) -> R {
 
 impl Swarm {
     /// `n` nodes that know each other.
-    pub(crate) async fn gather(n: usize, seed: u64) -> Self {
+    pub(crate) async fn gather(n: usize, seed: u64, lanes: Lanes) -> Self {
         let net = Net::new(seed, FINE);
         let wall = WallClock::virtual_from(BEGIN);
-        let mut swarm = Swarm { net, nodes: Vec::new(), seed, born: 0, wall, writes: 0 };
+        let mut swarm = Swarm { net, nodes: Vec::new(), seed, lanes, born: 0, wall, writes: 0 };
         for _ in 0..n {
             swarm.join().await;
         }
@@ -59,7 +61,9 @@ impl Swarm {
         let random = mix(self.seed ^ mix(self.born));
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&random.to_le_bytes());
+        let config = Config { lanes: self.lanes, ..Options::default().config };
         let options = Options {
+            config,
             transport: TransportKind::QuicOver(Arc::new(self.net.clone())),
             seeds: self.nodes.iter().take(3).map(Mesh::local_addr).collect(),
             identity: Identity::New(Keypair::from_secret(&secret)),
@@ -74,9 +78,14 @@ impl Swarm {
     /// Waits until every node lists all others.
     pub(crate) async fn acquainted(&self) -> Duration {
         let n = self.nodes.len();
-        self.until("every node is a member everywhere", async |swarm: &Self| {
+        self.every("all are members everywhere", |status| status.members >= n).await
+    }
+
+    /// Waits until the status of every node is as wanted; how long that took.
+    pub(crate) async fn every(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Duration {
+        self.until(what, async |swarm: &Self| {
             for node in &swarm.nodes {
-                if node.status().await.unwrap().node.members < n {
+                if !wanted(&node.status().await.unwrap().node) {
                     return false;
                 }
             }
@@ -125,8 +134,16 @@ impl Swarm {
         rounds(start.elapsed())
     }
 
-    pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
-        self.nodes.iter().map(Mesh::local_addr).collect()
+    /// Its process is gone without a word: nothing leaves or reaches it any more.
+    pub(crate) fn kill(&mut self, at: usize) {
+        let gone = self.nodes.remove(at);
+        self.net.kill(gone.local_addr());
+    }
+
+    /// Nobody of `left` hears anybody else.
+    pub(crate) fn cut(&self, left: impl Fn(usize) -> bool) {
+        let addrs = self.nodes.iter().map(Mesh::local_addr).enumerate();
+        self.net.cut(addrs.filter(|(at, _)| left(*at)).map(|(_, addr)| addr));
     }
 }
 
