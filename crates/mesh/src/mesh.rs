@@ -34,6 +34,10 @@ use crate::watch::{Watch, Watchers};
 /// Answers of the disk that wait for the node task; more only make the disk wait.
 const ANSWERS: usize = 256;
 
+/// What is read of a peer for each message that it may have worked on: beyond it, nothing is read,
+/// and the peer's credit runs out.
+const READ_AHEAD: u32 = 4;
+
 /// A node of a mesh. See [`Mesh::join`].
 #[derive(Clone)]
 pub struct Mesh {
@@ -110,7 +114,7 @@ impl Mesh {
             compression: options.compression,
             rotate_every: options.rotate_every,
             aes_256_only: options.aes_256_only,
-            rate_limit_per_peer: options.rate_limit_per_peer,
+            read_rate: Some(config.rate_limit_per_peer.saturating_mul(READ_AHEAD)),
             max_links: config.most_links(),
             ..Settings::new(Arc::clone(&keypair), mesh, options.profile)
         };

@@ -99,9 +99,6 @@ pub struct Options {
     pub rotate_every: Duration,
     /// TLS offers and takes AES-256-GCM only. QUIC's first packets keep AES-128 (RFC 9001, 5.2).
     pub aes_256_only: bool,
-    /// Messages per second that are read from one peer, with a burst of one second; more wait,
-    /// and the peer's credit runs out. `None` reads all.
-    pub rate_limit_per_peer: Option<u32>,
     /// Memory of a connection at rest: `Lean` for many nodes in one process.
     pub profile: Profile,
     /// Where the time of day is read.
@@ -125,7 +122,6 @@ impl Default for Options {
             compression: true,
             rotate_every: transport::ROTATE_EVERY,
             aes_256_only: false,
-            rate_limit_per_peer: None,
             profile: Profile::default(),
             clock: WallClock::system(),
             random_seed: None,

@@ -63,8 +63,8 @@ impl Node {
                     message: message.clone(),
                 });
             }
-            Lead::Early => self.on_refused(via, Refused::Early, sink),
-            Lead::Future => self.on_refused(via, Refused::Future, sink),
+            Lead::Early => self.on_refused(now, via, Refused::Early, sink),
+            Lead::Future => self.on_refused(now, via, Refused::Future, sink),
         }
     }
 
@@ -102,7 +102,7 @@ impl Node {
         let mut won = Vec::with_capacity(message.leaves().len() + 1);
         let merged = self.store.merge(message, &mut won, &mut |f, key| sink.changed(f, key));
         if let Some(why) = merged.refused {
-            self.on_refused(via, why, sink);
+            self.on_refused(now, via, why, sink);
             return;
         }
         self.counters.merged += u64::from(merged.won);
@@ -217,19 +217,6 @@ impl Node {
         if lane == Lane::Delta {
             let (gossip, mut scene) = self.gossip_scene(now, sink);
             gossip.brought_duplicate(&mut scene, via);
-        }
-    }
-
-    /// Counts a refusal, and lowers the sender's reputation if the bytes are its own fault.
-    pub(super) fn on_refused(&mut self, via: PeerIx, why: Refused, sink: &mut impl Sink) {
-        self.counters.refuse(why);
-        sink.emit(Event::Refused(why));
-        let blame = security::blame(why);
-        if blame > 0.0
-            && let Some(reputation) = self.registry.update_reputation(via, -blame)
-            && let Some(link) = self.gossip.links.get_mut(via)
-        {
-            link.set_distrusted(reputation < self.settings.byzantine_threshold);
         }
     }
 }

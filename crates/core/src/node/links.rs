@@ -31,6 +31,10 @@ impl Node {
         if self.gossip.links.get(peer).is_some() {
             return;
         }
+        if self.budgets.is_barred(&node, now.mono) {
+            sink.disconnect(peer, Close::Protocol);
+            return;
+        }
         if self.phase == Phase::Left || !self.has_room(chosen, sink) {
             sink.disconnect(peer, Close::Full);
             return;
@@ -82,6 +86,7 @@ impl Node {
         self.gossip.links.remove(peer);
         self.membership.link_down(peer);
         self.gossip.forget_session(peer);
+        self.budgets.forget(peer);
         if let Some(recovery) = &mut self.recovery {
             recovery.forget(peer);
         }

@@ -17,6 +17,7 @@ mod floor;
 mod intake;
 mod links;
 mod recovery;
+mod trust;
 mod views;
 mod writer;
 
@@ -34,12 +35,13 @@ use crate::gossip::Gossip;
 use crate::identity::{Incarnation, NodeId, PeerIx, Signer};
 use crate::links::Links;
 use crate::membership::{self, Member, Membership};
-use crate::messages::{Close, Input, Message, Sink};
+use crate::messages::{Close, Input, Lane, Message, Sink};
 use crate::partition::PartitionStatus;
 use crate::peer_registry::{Directory, PeerRegistry};
 use crate::rng::Rng;
 use crate::security;
 pub use crate::security::Checked;
+use crate::security::budget::{Budgets, Work};
 use crate::telemetry::Counters;
 use crate::time::{Now, Time, WallMs};
 use intake::Waiting;
@@ -89,6 +91,9 @@ pub struct Node {
     writer: Option<Box<Writer>>,
     recovery: Option<Box<Recovery>>,
     held: Option<Box<Waiting>>,
+    budgets: Budgets,
+    /// When reputations are mended next; never while all are whole.
+    mends_at: Time,
     counters: Box<Counters>,
     rng: Rng,
     phase: Phase,
@@ -151,6 +156,8 @@ impl Node {
             writer: None,
             recovery: None,
             held: None,
+            budgets: Budgets::default(),
+            mends_at: Time(u64::MAX),
             counters: Box::default(),
             phase: Phase::Ready,
             settings,
@@ -171,11 +178,15 @@ impl Node {
         }
     }
 
-    /// The gate for signed messages: cheap, and without effect. `via` is the link it came on.
+    /// The gate for signed messages: cheap, and without effect. `via` is the link it came on, by
+    /// `lane`.
     #[must_use]
-    pub fn check(&self, now: Now, via: PeerIx, bytes: &Bytes) -> Checked {
+    pub fn check(&self, now: Now, via: PeerIx, lane: Lane, bytes: &Bytes) -> Checked {
         if self.gossip.links.get(via).is_none() {
             return Checked::Refused(Refused::UnknownPeer);
+        }
+        if !self.budgets.allows(via, Work::signed(lane), now.mono) {
+            return Checked::Refused(Refused::Rate);
         }
         let mesh_time = self.mesh_time(now);
         match security::check(&self.settings, &self.store, &self.id(), mesh_time, bytes) {
@@ -190,13 +201,16 @@ impl Node {
     pub fn handle(&mut self, now: Now, input: Input<'_>, sink: &mut impl Sink) {
         if let Some(via) = input.came_over() {
             self.membership.heard(via, now.mono);
+            if !self.has_tokens(now, via, &input) {
+                return self.on_refused(now, via, Refused::Rate, sink);
+            }
         }
         match input {
             Input::Verified(via, lane, message) => {
                 self.on_verified(now, via, lane, message, sink);
             }
             Input::Duplicate(via, lane, bytes) => self.on_duplicate(now, via, lane, bytes, sink),
-            Input::Refused(via, why) => self.on_refused(via, why, sink),
+            Input::Refused(via, why) => self.on_refused(now, via, why, sink),
             Input::Control(via, message) => self.on_control(now, via, message, sink),
             Input::Write(id, agent, op) => self.on_write(now, id, agent, op, sink),
             Input::Persisted(id, result) => self.on_persisted(now, id, &result, sink),
@@ -240,7 +254,7 @@ impl Node {
             Message::Prune => gossip.on_prune(via),
             Message::Ranges(ranges) => {
                 if let Err(why) = gossip.on_ranges(&mut scene, via, ranges) {
-                    self.on_refused(via, why, sink);
+                    self.on_refused(now, via, why, sink);
                 }
             }
             Message::Recover => self.on_recover(now, via, sink),
@@ -254,7 +268,7 @@ impl Node {
                 let (membership, mut scene) = self.membership_scene(now, sink);
                 membership.vouched(&mut scene, via, node);
             }
-            Message::Signed(_) => self.on_refused(via, Refused::Malformed, sink),
+            Message::Signed(_) => self.on_refused(now, via, Refused::Malformed, sink),
         }
     }
 
@@ -265,6 +279,7 @@ impl Node {
         let recovery = self.recovery.as_ref().and_then(|r| r.next_timeout());
         let held = self.held.as_ref().and_then(|held| held.next_timeout());
         let rooms = self.gossip.next_timeout().min(self.membership.next_timeout());
+        let rooms = rooms.min(self.mends_at);
         [writer, recovery, held].into_iter().flatten().fold(rooms, Time::min)
     }
 
@@ -273,6 +288,7 @@ impl Node {
         self.recover_or_wait(now, sink);
         self.write_timeout(now, sink);
         self.floor_timeout(now, sink);
+        self.mend_reputations(now);
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         gossip.on_timeout(&mut scene);
         let (membership, mut scene) = self.membership_scene(now, sink);

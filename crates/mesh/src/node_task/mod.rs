@@ -276,7 +276,7 @@ impl NodeTask {
             }
             return;
         }
-        match self.node.check(self.clock.now(), via, bytes) {
+        match self.node.check(self.clock.now(), via, lane, bytes) {
             Checked::Duplicate => self.input(Input::Duplicate(via, lane, bytes)),
             Checked::Refused(why) => self.input(Input::Refused(via, why)),
             Checked::Verify(job) => match frame::verify(*job) {

@@ -165,7 +165,7 @@ impl Local {
         if messages.is_empty() {
             return true;
         }
-        if let Some(rate) = self.settings.rate_limit_per_peer {
+        if let Some(rate) = self.settings.read_rate {
             link.take_turn(messages.len(), rate).await;
         }
         link.count_in(bytes, messages.len());
