@@ -180,6 +180,9 @@ pub enum WriteError {
     /// The operator denied this node: nobody takes anything of it.
     #[error("the operator denied this node: it needs a new key and to be admitted again")]
     Denied,
+    /// Another process signs with this node's key and started later: this one has stopped writing.
+    #[error("another process uses the key of this node: run one of them, or give it a new key")]
+    KeyInUse,
     /// The own disk did not take the record. It is in memory and was sent, and peers may have it.
     #[error("not stored: {0}")]
     NotStored(StoreFault),

@@ -109,7 +109,7 @@ impl Node {
         self.counters.stale += u64::from(merged.stale);
         let author = message.header().fields.author;
         if author == self.id() {
-            self.own_record_came(via, lane, message);
+            self.own_record_came(now, via, lane, message, sink);
         }
         if won.is_empty() {
             self.on_duplicate_delta(now, via, lane, sink);

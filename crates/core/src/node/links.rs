@@ -35,7 +35,8 @@ impl Node {
             sink.disconnect(peer, Close::Protocol);
             return;
         }
-        if self.phase == Phase::Left || !self.has_room(chosen, sink) {
+        let gone = matches!(self.phase, Phase::Left | Phase::KeyInUse);
+        if gone || !self.has_room(chosen, sink) {
             sink.disconnect(peer, Close::Full);
             return;
         }

@@ -76,6 +76,8 @@ pub enum Phase {
     Convicted,
     /// The operator denied it: nobody takes anything of it any more.
     Denied,
+    /// Another process with its key started later: this one gave way and signs nothing more.
+    KeyInUse,
     /// It said goodbye.
     Left,
 }
@@ -118,7 +120,7 @@ impl Node {
             node.restore(bytes);
         }
         let last = restored.incarnation.max(node.store.head(&me).map(|h| h.fields.incarnation));
-        node.writer = Some(Box::new(Writer::new(&node.store, &me, last, now.wall)));
+        node.writer = Some(Box::new(Writer::new(&node.store, &me, last, now)));
         node.phase = Phase::Starting;
         if lost || restored.outdated {
             node.phase = Phase::Recovering;
@@ -313,7 +315,8 @@ impl Node {
         sink: &'a mut S,
     ) -> (&'a mut Membership, membership::Scene<'a, S>) {
         let Node { settings, registry, gossip, rng, membership, phase, .. } = self;
-        let gone = matches!(phase, Phase::Left | Phase::Convicted | Phase::Denied);
+        let gone =
+            matches!(phase, Phase::Left | Phase::Convicted | Phase::Denied | Phase::KeyInUse);
         let members = if gone { 0 } else { registry.members().saturating_sub(1) };
         let wanted = membership.wanted_links(settings).min(members);
         let converged = membership.partition() == PartitionStatus::Recovering

@@ -7,13 +7,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "figures for whoever runs it with --nocapture")]
 
+mod flood;
 mod net;
 mod swarm;
 
 use std::time::Duration;
 
 use knhk_mesh::config::Lanes;
+use knhk_mesh::core::error::WriteError as Rejected;
 use knhk_mesh::core::partition::PartitionStatus;
+use knhk_mesh::node::Phase;
+use knhk_mesh::{Identity, WriteError};
 use net::{Trace, Weather};
 use swarm::{FINE, Swarm, rounds, tell};
 use tokio::time::sleep;
@@ -180,4 +184,46 @@ fn one_seed_gives_one_trace_and_another_seed_another() {
     assert!(once.lost > 1_000 && once.cut > 100 && once.overtaking > 1_000, "{once:?}");
     assert_eq!(once, twice);
     assert_ne!(once.hash, other.hash);
+}
+
+#[test]
+fn the_older_of_two_processes_with_one_key_stops_before_they_fork_it() {
+    tell(async {
+        let mut swarm = Swarm::gather(10, seed(), Lanes::All).await;
+        let older = swarm.nodes.remove(5);
+        older.set("mine", "old").await.unwrap();
+        sleep(Duration::from_secs(15)).await;
+        let younger = swarm.start(Identity::Existing(swarm.key(6)), 77).await;
+        assert_eq!(younger.node_id(), older.node_id());
+        younger.set("mine", "new").await.unwrap();
+        sleep(Duration::from_secs(3)).await;
+        assert_eq!(older.status().await.unwrap().node.phase, Phase::KeyInUse);
+        let refused = older.set("mine", "again").await.err();
+        assert_eq!(refused, Some(WriteError::Rejected(Rejected::KeyInUse)));
+        swarm.nodes.push(younger);
+        sleep(Duration::from_secs(15)).await;
+        swarm.agreed().await;
+        for node in &swarm.nodes {
+            let status = node.status().await.unwrap().node;
+            assert_eq!((status.phase, status.members), (Phase::Ready, 10));
+            assert_eq!(node.get("mine").await.unwrap().unwrap().value, "new");
+        }
+    });
+}
+
+#[test]
+fn a_node_that_starts_again_is_no_second_process() {
+    tell(async {
+        let mut swarm = Swarm::gather(10, seed(), Lanes::All).await;
+        sleep(Duration::from_secs(15)).await;
+        swarm.nodes[5].set("mine", "old").await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+        swarm.kill(5);
+        let again = swarm.start(Identity::Existing(swarm.key(6)), 77).await;
+        again.set("mine", "new").await.unwrap();
+        swarm.nodes.push(again);
+        sleep(Duration::from_secs(15)).await;
+        swarm.agreed().await;
+        swarm.every("all write", |status| status.phase == Phase::Ready).await;
+    });
 }

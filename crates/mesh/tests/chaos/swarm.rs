@@ -9,6 +9,7 @@ use knhk_mesh::identity::Keypair;
 use knhk_mesh::node::Status;
 use knhk_mesh::rng::mix;
 use knhk_mesh::time::WallMs;
+use knhk_mesh::transport::Settings;
 use knhk_mesh::{Identity, Mesh, Options, Profile, TransportKind};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -58,21 +59,46 @@ impl Swarm {
     /// One more node.
     pub(crate) async fn join(&mut self) {
         self.born += 1;
-        let random = mix(self.seed ^ mix(self.born));
+        let node = self.start(Identity::New(self.key(self.born)), self.born).await;
+        self.nodes.push(node);
+    }
+
+    /// The key of the node that was born as number `born`, from 1.
+    pub(crate) fn key(&self, born: u64) -> Keypair {
         let mut secret = [0; 32];
-        secret[..8].copy_from_slice(&random.to_le_bytes());
+        secret[..8].copy_from_slice(&mix(self.seed ^ mix(born)).to_le_bytes());
+        Keypair::from_secret(&secret)
+    }
+
+    /// A node that is none of the swarm's.
+    pub(crate) async fn start(&self, identity: Identity, number: u64) -> Mesh {
         let config = Config { lanes: self.lanes, ..Options::default().config };
         let options = Options {
             config,
             transport: TransportKind::QuicOver(Arc::new(self.net.clone())),
             seeds: self.nodes.iter().take(3).map(Mesh::local_addr).collect(),
-            identity: Identity::New(Keypair::from_secret(&secret)),
+            identity,
             clock: self.wall.clone(),
             profile: Profile::Lean,
-            random_seed: Some(random),
+            random_seed: Some(mix(self.seed ^ mix(number))),
             ..Options::default()
         };
-        self.nodes.push(Mesh::join(options).await.unwrap());
+        Mesh::join(options).await.unwrap()
+    }
+
+    /// What a transport of its own needs, to be a member that breaks the rules.
+    pub(crate) fn settings(&self, key: Keypair) -> Settings {
+        let mesh = self.nodes[0].mesh_id();
+        Settings {
+            underlay: Some(Arc::new(self.net.clone())),
+            clock: self.wall.clone(),
+            ..Settings::new(Arc::new(key), mesh, Profile::Lean)
+        }
+    }
+
+    /// What all nodes read the time of day from.
+    pub(crate) fn clock(&self) -> WallClock {
+        self.wall.clone()
     }
 
     /// Waits until every node lists all others.
@@ -119,6 +145,11 @@ impl Swarm {
 
     /// Rounds from a write at one of `nodes` until all of them show it.
     pub(crate) async fn spread(&mut self, writer: usize, nodes: &[usize]) -> u32 {
+        rounds(self.spread_time(writer, nodes).await)
+    }
+
+    /// The same as time.
+    pub(crate) async fn spread_time(&mut self, writer: usize, nodes: &[usize]) -> Duration {
         self.writes += 1;
         let key = format!("news/{}", self.writes);
         let mut watches = JoinSet::new();
@@ -131,7 +162,7 @@ impl Swarm {
         let seen = timeout(PATIENCE, watches.join_all()).await;
         let seen = seen.unwrap_or_else(|_| panic!("seed {}: {key}: not everywhere", self.seed));
         assert!(seen.into_iter().all(|shown| shown), "a node stopped");
-        rounds(start.elapsed())
+        start.elapsed()
     }
 
     /// Its process is gone without a word: nothing leaves or reaches it any more.
