@@ -1,5 +1,6 @@
 //! What comes in verified: merged, told to watchers, sent on.
 
+use super::trust::Guard;
 use super::{Node, NodeId, Now};
 use crate::crdt::store::EntryIx;
 use crate::error::Refused;
@@ -16,26 +17,11 @@ use crate::time::Time;
 pub(super) const MAX_HELD: usize = 256;
 
 /// A frame from up to 5 s ahead of mesh time.
-struct Held {
-    due: Time,
+pub(super) struct Held {
+    pub(super) due: Time,
     via: PeerIx,
     lane: Lane,
     message: Verified,
-}
-
-/// Frames that wait for their time. Rarely there are any.
-#[derive(Default)]
-pub(super) struct Waiting(Vec<Held>);
-
-impl Waiting {
-    pub(super) const fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// When the first of them is due.
-    pub(super) fn next_timeout(&self) -> Option<Time> {
-        self.0.iter().map(|held| held.due).min()
-    }
 }
 
 impl Node {
@@ -56,7 +42,7 @@ impl Node {
                 let wait = fields.hlc_max.ahead_of(wall);
                 let wait = wait.saturating_sub(crate::frame::header::EARLY);
                 let due = now.mono + wait;
-                self.held.get_or_insert_default().0.push(Held {
+                self.guard.get_or_insert_default().held.push(Held {
                     due,
                     via,
                     lane,
@@ -70,25 +56,27 @@ impl Node {
 
     fn may_hold(&self, author: &NodeId) -> bool {
         let known = |held: &Held| held.message.header().fields.author == *author;
-        self.held.as_ref().is_none_or(|held| held.0.len() < MAX_HELD && !held.0.iter().any(known))
+        self.guard
+            .as_ref()
+            .is_none_or(|guard| guard.held.len() < MAX_HELD && !guard.held.iter().any(known))
     }
 
     /// Forgets what waits of an author that is none any more.
     pub(super) fn forget_held(&mut self, author: &NodeId) {
-        if let Some(held) = &mut self.held {
-            held.0.retain(|held| held.message.header().fields.author != *author);
+        if let Some(guard) = &mut self.guard {
+            guard.held.retain(|held| held.message.header().fields.author != *author);
         }
-        self.held.take_if(|held| held.0.is_empty());
+        self.drop_empty_guard();
     }
 
     pub(super) fn release_held(&mut self, now: Now, sink: &mut impl Sink) {
-        while let Some(Waiting(held)) = self.held.as_deref_mut()
+        while let Some(Guard { held, .. }) = self.guard.as_deref_mut()
             && let Some(at) = held.iter().position(|held| held.due <= now.mono)
         {
             let Held { via, lane, message, .. } = held.swap_remove(at);
             self.merge(now, via, lane, &message, sink);
         }
-        self.held.take_if(|held| held.0.is_empty());
+        self.drop_empty_guard();
     }
 
     fn merge(

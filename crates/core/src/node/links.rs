@@ -31,7 +31,7 @@ impl Node {
         if self.gossip.links.get(peer).is_some() {
             return;
         }
-        if self.budgets.is_barred(&node, now.mono) {
+        if self.guard.as_ref().is_some_and(|guard| guard.budgets.is_barred(&node, now.mono)) {
             sink.disconnect(peer, Close::Protocol);
             return;
         }
@@ -87,7 +87,9 @@ impl Node {
         self.gossip.links.remove(peer);
         self.membership.link_down(peer);
         self.gossip.forget_session(peer);
-        self.budgets.forget(peer);
+        if let Some(guard) = &mut self.guard {
+            guard.budgets.forget(peer);
+        }
         if let Some(recovery) = &mut self.recovery {
             recovery.forget(peer);
         }

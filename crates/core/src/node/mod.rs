@@ -41,11 +41,11 @@ use crate::peer_registry::{Directory, PeerRegistry};
 use crate::rng::Rng;
 use crate::security;
 pub use crate::security::Checked;
-use crate::security::budget::{Budgets, Work};
+use crate::security::budget::{Pace, Work};
 use crate::telemetry::Counters;
 use crate::time::{Now, Time, WallMs};
-use intake::Waiting;
 use recovery::Recovery;
+use trust::Guard;
 pub use views::Status;
 use writer::Writer;
 
@@ -92,13 +92,11 @@ pub struct Node {
     membership: Membership,
     writer: Option<Box<Writer>>,
     recovery: Option<Box<Recovery>>,
-    held: Option<Box<Waiting>>,
-    budgets: Budgets,
-    /// When reputations are mended next; never while all are whole.
-    mends_at: Time,
+    guard: Option<Box<Guard>>,
     counters: Box<Counters>,
     rng: Rng,
     phase: Phase,
+    pace: Pace,
 }
 
 impl Node {
@@ -157,9 +155,8 @@ impl Node {
             membership: Membership::new(&settings, &mut rng, now.mono),
             writer: None,
             recovery: None,
-            held: None,
-            budgets: Budgets::default(),
-            mends_at: Time(u64::MAX),
+            guard: None,
+            pace: Pace::default(),
             counters: Box::default(),
             phase: Phase::Ready,
             settings,
@@ -187,7 +184,7 @@ impl Node {
         if self.gossip.links.get(via).is_none() {
             return Checked::Refused(Refused::UnknownPeer);
         }
-        if !self.budgets.allows(via, Work::signed(lane), now.mono) {
+        if !self.allows(via, Work::signed(lane), now) {
             return Checked::Refused(Refused::Rate);
         }
         let mesh_time = self.mesh_time(now);
@@ -279,10 +276,9 @@ impl Node {
     pub fn next_timeout(&self) -> Time {
         let writer = self.writer.as_ref().and_then(|w| w.next_timeout(self.phase));
         let recovery = self.recovery.as_ref().and_then(|r| r.next_timeout());
-        let held = self.held.as_ref().and_then(|held| held.next_timeout());
+        let guard = self.guard.as_ref().and_then(|guard| guard.next_timeout());
         let rooms = self.gossip.next_timeout().min(self.membership.next_timeout());
-        let rooms = rooms.min(self.mends_at);
-        [writer, recovery, held].into_iter().flatten().fold(rooms, Time::min)
+        [writer, recovery, guard].into_iter().flatten().fold(rooms, Time::min)
     }
 
     fn on_timeout(&mut self, now: Now, sink: &mut impl Sink) {
@@ -412,7 +408,7 @@ impl Node {
     /// Messages that came before their time and wait for it, and how many may.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {
-        (self.held.as_ref().map_or(0, |held| held.len()), intake::MAX_HELD)
+        (self.guard.as_ref().map_or(0, |guard| guard.held.len()), intake::MAX_HELD)
     }
 
     /// Writes that wait for a frame, and how many may.

@@ -4,6 +4,7 @@
 
 use core::time::Duration;
 
+use super::intake::Held;
 use super::{Node, Now};
 use crate::error::Refused;
 use crate::frame::FrameRef;
@@ -11,7 +12,7 @@ use crate::identity::PeerIx;
 use crate::messages::{Close, Input, Message, Ranges, Sink};
 use crate::security::{
     self,
-    budget::{Excess, Work},
+    budget::{Budgets, Excess, Work, is_paid},
 };
 use crate::telemetry::Event;
 use crate::time::Time;
@@ -22,7 +23,36 @@ const EXCESS: f32 = 0.1;
 const MEND_EVERY: Duration = Duration::from_secs(10);
 const MENDED: f32 = 0.0125;
 
+/// What a node seldom has at its door; until then it costs a pointer.
+#[derive(Default)]
+pub(super) struct Guard {
+    /// Frames that wait for their time, at most one an author.
+    pub(super) held: Vec<Held>,
+    pub(super) budgets: Budgets,
+    /// When reputations are mended next; none while all are whole.
+    mends_at: Option<Time>,
+}
+
+impl Guard {
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        self.held.iter().map(|held| held.due).chain(self.mends_at).min()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.budgets.is_empty() && self.mends_at.is_none()
+    }
+}
+
 impl Node {
+    pub(super) fn drop_empty_guard(&mut self) {
+        self.guard.take_if(|guard| guard.is_empty());
+    }
+
+    /// Whether `peer` has tokens left for `work`.
+    pub(super) fn allows(&self, peer: PeerIx, work: Work, now: Now) -> bool {
+        self.guard.as_ref().is_none_or(|guard| guard.budgets.allows(peer, work, now.mono))
+    }
+
     /// Whether a message may be worked on, which is then paid for. A signed one passed the gate,
     /// where this was asked before its signature was checked.
     pub(super) fn has_tokens(&mut self, now: Now, via: PeerIx, input: &Input<'_>) -> bool {
@@ -33,11 +63,22 @@ impl Node {
             Input::Refused(_, Refused::Rate) => return true,
             _ => (None, 0),
         };
-        let control = work == Some(Work::Control);
-        if control && !self.budgets.allows(via, Work::Control, now.mono) {
+        if work == Some(Work::Control) && !self.allows(via, Work::Control, now) {
             return false;
         }
-        self.budgets.charge(via, work, len, self.settings.rate_limit_per_peer, now.mono);
+        let (heard, rate) = (self.pace.hear(now.mono), self.settings.rate_limit_per_peer);
+        if heard == 1
+            && let Some(guard) = &mut self.guard
+        {
+            guard.budgets.expire(now.mono);
+            self.drop_empty_guard();
+        }
+        if self.guard.as_ref().is_some_and(|guard| guard.budgets.knows(via))
+            || is_paid(heard, len, rate)
+        {
+            let guard = self.guard.get_or_insert_default();
+            guard.budgets.charge(via, work, len, rate, now.mono);
+        }
         true
     }
 
@@ -46,7 +87,10 @@ impl Node {
         self.counters.refuse(why);
         sink.emit(Event::Refused(why));
         let excess = match why {
-            Refused::Rate => self.budgets.exceeded(via, now.mono),
+            Refused::Rate => match &mut self.guard {
+                Some(guard) => guard.budgets.exceeded(via, now.mono),
+                None => Excess::Counted,
+            },
             _ => Excess::Counted,
         };
         let blame = if excess == Excess::Counted { security::blame(why) } else { EXCESS };
@@ -54,33 +98,34 @@ impl Node {
             return;
         }
         let Some(reputation) = self.registry.update_reputation(via, -blame) else { return };
-        self.mends_at = self.mends_at.min(now.mono + MEND_EVERY);
-        self.note_reputation(via, reputation);
+        let guard = self.guard.get_or_insert_default();
+        guard.mends_at.get_or_insert(now.mono + MEND_EVERY);
+        if let Some(link) = self.gossip.links.get_mut(via) {
+            link.set_distrusted(reputation < self.settings.byzantine_threshold);
+        }
         if (excess == Excess::Out || reputation <= 0.0)
             && let Some(node) = self.registry.get(via).map(|peer| peer.id)
             && self.gossip.links.get(via).is_some()
         {
-            self.budgets.bar(node, now.mono);
+            guard.budgets.bar(node, now.mono);
             self.end_link(via, Close::Protocol, sink);
-        }
-    }
-
-    fn note_reputation(&mut self, peer: PeerIx, reputation: f32) {
-        if let Some(link) = self.gossip.links.get_mut(peer) {
-            link.set_distrusted(reputation < self.settings.byzantine_threshold);
         }
     }
 
     /// Who does nothing wrong any more is trusted again after a while.
     pub(super) fn mend_reputations(&mut self, now: Now) {
-        if now.mono < self.mends_at {
+        let Some(guard) = &mut self.guard else { return };
+        if guard.mends_at.is_none_or(|at| now.mono < at) {
             return;
         }
         let mended = self.registry.mend(MENDED);
-        self.mends_at = if mended.is_empty() { Time(u64::MAX) } else { now.mono + MEND_EVERY };
+        guard.mends_at = (!mended.is_empty()).then_some(now.mono + MEND_EVERY);
         for (peer, reputation) in mended {
-            self.note_reputation(peer, reputation);
+            if let Some(link) = self.gossip.links.get_mut(peer) {
+                link.set_distrusted(reputation < self.settings.byzantine_threshold);
+            }
         }
+        self.drop_empty_guard();
     }
 }
 

@@ -74,17 +74,35 @@ pub enum Excess {
     Out,
 }
 
-/// The buckets of one node.
-#[derive(Debug, Default)]
-pub struct Budgets {
-    /// The second that is running, and the messages heard in it.
-    second: u32,
-    heard: u32,
-    strict: Option<Box<Strict>>,
+/// How much is said to a node: messages of the second that is running. Four bytes, because every
+/// node has one; buckets come with the first flood.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace(u32);
+
+/// Low bits of a [`Pace`] that count; above them is the second.
+const COUNT: u32 = 24;
+
+impl Pace {
+    /// One message more; how many there were in this second.
+    pub fn hear(&mut self, now: Time) -> u32 {
+        let (second, most) = (second_of(now) << COUNT, (1 << COUNT) - 1);
+        let heard = if self.0 & !most == second { self.0 & most } else { 0 };
+        let heard = (heard + 1).min(most);
+        self.0 = second | heard;
+        heard
+    }
 }
 
+/// Whether a message of `len` bytes, the `heard`th of its second, is paid for: a peer cannot exceed
+/// its own limits while little is said altogether.
+#[must_use]
+pub const fn is_paid(heard: u32, len: usize, rate: u32) -> bool {
+    heard > rate / 2 || len > BYTES_A_MESSAGE as usize
+}
+
+/// The buckets of one node, and whom it threw out.
 #[derive(Debug, Default)]
-struct Strict {
+pub struct Budgets {
     accounts: Vec<Account>,
     barred: Vec<(NodeId, Time)>,
 }
@@ -117,33 +135,39 @@ fn second_of(now: Time) -> u32 {
 }
 
 impl Budgets {
+    /// Whether nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.barred.is_empty()
+    }
+
+    fn place(&self, peer: PeerIx) -> Option<usize> {
+        self.accounts.iter().position(|account| account.peer == peer)
+    }
+
+    /// Whether `peer` has buckets: it then pays for everything.
+    #[must_use]
+    pub fn knows(&self, peer: PeerIx) -> bool {
+        self.place(peer).is_some()
+    }
+
     /// Whether `peer` may have `work` done now. Without effect.
     #[must_use]
     pub fn allows(&self, peer: PeerIx, work: Work, now: Time) -> bool {
-        let strict = self.strict.as_ref();
-        let account = strict.and_then(|s| s.accounts.iter().find(|account| account.peer == peer));
-        account.is_none_or(|account| !account.over(work, now) && !account.over(Work::Bytes, now))
+        self.place(peer).is_none_or(|at| {
+            let account = &self.accounts[at];
+            !account.over(work, now) && !account.over(Work::Bytes, now)
+        })
     }
 
     /// `peer` had one message of `len` bytes worked on, at `rate` messages a second for each kind.
     /// Without `work` it was refused, and counts as whatever it might have been.
     pub fn charge(&mut self, peer: PeerIx, work: Option<Work>, len: usize, rate: u32, now: Time) {
-        let second = second_of(now);
-        if self.second != second {
-            (self.second, self.heard) = (second, 0);
-            self.expire(now);
-        }
-        self.heard = self.heard.saturating_add(1);
-        let known = |account: &Account| account.peer == peer;
-        let held = self.strict.as_ref().and_then(|strict| strict.accounts.iter().position(known));
-        if held.is_none() && self.heard <= rate / 2 && len <= BYTES_A_MESSAGE as usize {
-            return;
-        }
-        let accounts = &mut self.strict.get_or_insert_default().accounts;
-        let at = held.unwrap_or_else(|| {
+        let at = self.place(peer).unwrap_or_else(|| {
             let paid_at = [now; Work::ALL.len()];
-            accounts.push(Account { peer, paid_at, refused: (0, 0), strikes: 0, struck: None });
-            accounts.len() - 1
+            let account = Account { peer, paid_at, refused: (0, 0), strikes: 0, struck: None };
+            self.accounts.push(account);
+            self.accounts.len() - 1
         });
         let message = Duration::from_secs(1) / rate.max(1);
         let control = Duration::from_secs(1) / rate.max(LEAST_CONTROL);
@@ -155,17 +179,15 @@ impl Budgets {
                 (Work::Control, _) => control,
                 _ => message,
             };
-            let paid_at = &mut accounts[at].paid_at[kind as usize];
+            let paid_at = &mut self.accounts[at].paid_at[kind as usize];
             *paid_at = (*paid_at).max(now) + price;
         }
     }
 
     /// A message of `peer` was beyond its limits.
     pub fn exceeded(&mut self, peer: PeerIx, now: Time) -> Excess {
-        let accounts = self.strict.iter_mut().flat_map(|strict| &mut strict.accounts);
-        let Some(account) = accounts.into_iter().find(|account| account.peer == peer) else {
-            return Excess::Counted;
-        };
+        let Some(at) = self.place(peer) else { return Excess::Counted };
+        let account = &mut self.accounts[at];
         let (second, before) = account.refused;
         let count = if second == second_of(now) { before + 1 } else { 1 };
         account.refused = (second_of(now), count);
@@ -182,35 +204,28 @@ impl Budgets {
 
     /// Keeps `node` out for a while.
     pub fn bar(&mut self, node: NodeId, now: Time) {
-        let barred = &mut self.strict.get_or_insert_default().barred;
-        barred.retain(|(known, until)| *known != node && *until > now);
-        if barred.len() == MAX_BARRED {
-            barred.remove(0);
+        self.barred.retain(|(known, until)| *known != node && *until > now);
+        if self.barred.len() == MAX_BARRED {
+            self.barred.remove(0);
         }
-        barred.push((node, now + BARRED));
+        self.barred.push((node, now + BARRED));
     }
 
     /// Whether `node` was thrown out lately.
     #[must_use]
     pub fn is_barred(&self, node: &NodeId, now: Time) -> bool {
-        let mut barred = self.strict.iter().flat_map(|strict| &strict.barred);
-        barred.any(|(known, until)| known == node && *until > now)
+        self.barred.iter().any(|(known, until)| known == node && *until > now)
     }
 
     /// A link ended; its index may name another peer soon.
     pub fn forget(&mut self, peer: PeerIx) {
-        if let Some(strict) = &mut self.strict {
-            strict.accounts.retain(|account| account.peer != peer);
-        }
+        self.accounts.retain(|account| account.peer != peer);
     }
 
     /// Nothing is remembered of those that are quiet again.
-    fn expire(&mut self, now: Time) {
-        if let Some(strict) = &mut self.strict {
-            strict.accounts.retain(|account| !account.is_idle(now));
-            strict.barred.retain(|(_, until)| *until > now);
-        }
-        self.strict.take_if(|s| s.accounts.is_empty() && s.barred.is_empty());
+    pub fn expire(&mut self, now: Time) {
+        self.accounts.retain(|account| !account.is_idle(now));
+        self.barred.retain(|(_, until)| *until > now);
     }
 }
 
@@ -222,16 +237,39 @@ mod tests {
     const PEER: PeerIx = PeerIx::new(1, 1);
     const OTHER: PeerIx = PeerIx::new(2, 1);
 
+    /// As the node does it.
+    #[derive(Default)]
+    struct Budgets {
+        pace: Pace,
+        held: super::Budgets,
+    }
+
+    impl Budgets {
+        fn allows(&self, peer: PeerIx, work: Work, now: Time) -> bool {
+            self.held.allows(peer, work, now)
+        }
+
+        fn charge(&mut self, peer: PeerIx, work: Work, len: usize, now: Time) {
+            let heard = self.pace.hear(now);
+            if heard == 1 {
+                self.held.expire(now);
+            }
+            if self.held.knows(peer) || is_paid(heard, len, RATE) {
+                self.held.charge(peer, Some(work), len, RATE, now);
+            }
+        }
+    }
+
     /// Sends `count` messages in the second from `start`; how many were worked on.
     fn send(budgets: &mut Budgets, start: u64, count: u64, work: Work, len: usize) -> u64 {
         let mut taken = 0;
         for at in 0..count {
             let now = Time(start * 1_000_000_000 + at * 1_000_000_000 / count);
             if budgets.allows(PEER, work, now) {
-                budgets.charge(PEER, Some(work), len, RATE, now);
+                budgets.charge(PEER, work, len, now);
                 taken += 1;
             } else {
-                budgets.exceeded(PEER, now);
+                budgets.held.exceeded(PEER, now);
             }
         }
         taken
@@ -276,8 +314,8 @@ mod tests {
             for at in 0..5_000 {
                 let now = Time(seconds * 1_000_000_000 + at * 200_000);
                 if budgets.allows(PEER, Work::Push, now) {
-                    budgets.charge(PEER, Some(Work::Push), 100, RATE, now);
-                } else if budgets.exceeded(PEER, now) == Excess::Out {
+                    budgets.charge(PEER, Work::Push, 100, now);
+                } else if budgets.held.exceeded(PEER, now) == Excess::Out {
                     out = Some(now);
                 }
             }
@@ -287,13 +325,13 @@ mod tests {
         let out = out.unwrap();
         assert!((9..=13).contains(&seconds), "{seconds}");
         let node = NodeId([7; 32]);
-        budgets.bar(node, out);
-        assert!(budgets.is_barred(&node, out + Duration::from_secs(59)));
-        assert!(!budgets.is_barred(&node, out + Duration::from_secs(60)));
+        budgets.held.bar(node, out);
+        assert!(budgets.held.is_barred(&node, out + Duration::from_secs(59)));
+        assert!(!budgets.held.is_barred(&node, out + Duration::from_secs(60)));
         for other in 0..200u8 {
-            budgets.bar(NodeId([other; 32]), out);
+            budgets.held.bar(NodeId([other; 32]), out);
         }
-        assert!(budgets.strict.as_ref().unwrap().barred.len() <= MAX_BARRED);
+        assert!(budgets.held.barred.len() <= MAX_BARRED);
     }
 
     #[test]
@@ -303,17 +341,16 @@ mod tests {
             for second in 0..3 {
                 send(&mut budgets, minute * 60 + second, 5_000, Work::Push, 100);
             }
-            let account = &budgets.strict.as_ref().unwrap().accounts[0];
+            let account = &budgets.held.accounts[0];
             assert!((1..STRIKES).contains(&account.strikes), "{account:?}");
         }
         for second in 2_000..2_100 {
             send(&mut budgets, second, u64::from(RATE + TOLERATED) - 1, Work::Push, 100);
         }
-        let strikes = budgets.strict.as_ref().map(|strict| strict.accounts[0].strikes);
-        assert_eq!(strikes, Some(0), "a little more");
-        budgets.charge(OTHER, Some(Work::Control), 10, RATE, Time::from_ms(4_000_000));
-        assert!(budgets.strict.is_none(), "{budgets:?}");
+        assert_eq!(budgets.held.accounts[0].strikes, 0, "a little more");
+        budgets.charge(OTHER, Work::Control, 10, Time::from_ms(4_000_000));
+        assert!(budgets.held.is_empty(), "{:?}", budgets.held);
         let few = send(&mut budgets, 5_000, u64::from(RATE / 2), Work::Push, 100);
-        assert!(few == 500 && budgets.strict.is_none(), "{few}");
+        assert!(few == 500 && budgets.held.is_empty(), "{few}");
     }
 }
