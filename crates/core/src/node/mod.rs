@@ -41,7 +41,7 @@ use crate::peer_registry::{Directory, PeerRegistry};
 use crate::rng::Rng;
 use crate::security;
 pub use crate::security::Checked;
-use crate::security::budget::{Pace, Work};
+use crate::security::budget::Pace;
 use crate::telemetry::Counters;
 use crate::time::{Now, Time, WallMs};
 use recovery::Recovery;
@@ -184,7 +184,7 @@ impl Node {
         if self.gossip.links.get(via).is_none() {
             return Checked::Refused(Refused::UnknownPeer);
         }
-        if !self.allows(via, Work::signed(lane), now) {
+        if !self.allows(via, trust::signed(lane), now) {
             return Checked::Refused(Refused::Rate);
         }
         let mesh_time = self.mesh_time(now);

@@ -9,7 +9,7 @@ use super::{Node, Now};
 use crate::error::Refused;
 use crate::frame::FrameRef;
 use crate::identity::PeerIx;
-use crate::messages::{Close, Input, Message, Ranges, Sink};
+use crate::messages::{Close, Input, Lane, Message, Ranges, Sink};
 use crate::security::{
     self,
     budget::{Budgets, Excess, Work, is_paid},
@@ -58,8 +58,8 @@ impl Node {
     pub(super) fn has_tokens(&mut self, now: Now, via: PeerIx, input: &Input<'_>) -> bool {
         let (work, len) = match input {
             Input::Control(_, message) => (Some(Work::Control), weight(message)),
-            Input::Verified(_, lane, message) => (Some(Work::signed(*lane)), message.bytes().len()),
-            Input::Duplicate(_, lane, bytes) => (Some(Work::signed(*lane)), bytes.len()),
+            Input::Verified(_, lane, message) => (Some(signed(*lane)), message.bytes().len()),
+            Input::Duplicate(_, lane, bytes) => (Some(signed(*lane)), bytes.len()),
             Input::Refused(_, Refused::Rate) => return true,
             _ => (None, 0),
         };
@@ -127,6 +127,11 @@ impl Node {
         }
         self.drop_empty_guard();
     }
+}
+
+/// What a signed message is that came by `lane`.
+pub(super) const fn signed(lane: Lane) -> Work {
+    if matches!(lane, Lane::Bulk) { Work::Repair } else { Work::Push }
 }
 
 /// About as many bytes as a control message has.

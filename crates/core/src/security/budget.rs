@@ -15,7 +15,6 @@
 use core::time::Duration;
 
 use crate::identity::{NodeId, PeerIx};
-use crate::messages::Lane;
 use crate::time::Time;
 
 /// Refusals within a second that are nobody's fault: limits may be set low, and bursts happen.
@@ -47,12 +46,6 @@ pub enum Work {
 
 impl Work {
     const ALL: [Work; 4] = [Work::Control, Work::Push, Work::Repair, Work::Bytes];
-
-    /// What a signed message is that came by `lane`.
-    #[must_use]
-    pub const fn signed(lane: Lane) -> Self {
-        if matches!(lane, Lane::Bulk) { Work::Repair } else { Work::Push }
-    }
 
     /// An unused allowance is kept so long.
     const fn burst(self) -> Duration {
