@@ -6,7 +6,8 @@
 //!                 the attacker, kind after kind   ──►  so that its CPU and memory are its own
 //! ```
 //!
-//! `cargo run --release -p knhk-mesh --example attacker -- [seconds] [kind ...]`, on Linux.
+//! `cargo run --release -p knhk-mesh --example attacker -- [seconds] [kind ...]`, on Linux;
+//! `make attacker`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic, reason = "a measurement")]
 
 mod floods;
