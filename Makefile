@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .PHONY: help test verify fmt-check clippy unit seeds docs deny fix coverage fuzz fuzz-reach bench \
-	sim-check sim-accept sim-nightly help-accept kill-loop
+	sim-check sim-accept sim-nightly help-accept kill-loop attacker chaos
 
 CARGO ?= cargo
 # One profile and one set of flags everywhere, so that no step builds again what another built.
@@ -64,6 +64,12 @@ sim-accept: ## Take the figures of this code as the new baseline.
 
 kill-loop: ## ROUNDS times kill -9 under writes on three processes; part of test with a few.
 	KILL_ROUNDS=$(ROUNDS) $(CARGO) test $(LOCKED) -p knhk-mesh-cli --test kill_loop -- --nocapture
+
+chaos: ## The whole stack on a network in memory; CHAOS_NODES (50, at most 300), CHAOS_SEED (1).
+	$(CARGO) test $(LOCKED) -p knhk-mesh --test chaos -- --nocapture
+
+attacker: ## What 5,000 datagrams a second of each kind cost one node, over loopback; minutes.
+	$(CARGO) run $(LOCKED) --release -p knhk-mesh --example attacker -- 12
 
 help-accept: ## Take the help texts of this code as the agreed ones.
 	HELP_ACCEPT=1 $(CARGO) test $(LOCKED) -p knhk-mesh-cli every_help_text

@@ -147,7 +147,7 @@ impl Host {
                 Err(why) => self.refuse(via, why),
             };
         }
-        match self.node.check(self.now(), via, bytes) {
+        match self.node.check(self.now(), via, lane, bytes) {
             Checked::Duplicate => {
                 self.handle(Input::Duplicate(via, lane, bytes));
                 Way::Duplicate

@@ -18,5 +18,7 @@ pub(crate) const PARTITIONED: u8 = 7;
 pub(crate) const DENIED: u8 = 8;
 /// The configuration is wrong (EX_CONFIG of sysexits.h): service managers do not start it again.
 pub(crate) const BAD_CONFIGURATION: u8 = 78;
+/// Another process uses the key of this node: started again, it would only drive the other one out.
+pub(crate) const KEY_IN_USE: u8 = 79;
 /// Ended by a signal.
 pub(crate) const INTERRUPTED: u8 = 130;

@@ -377,3 +377,24 @@ fn a_made_key_writes_at_once_and_a_used_one_asks_its_peers_first() {
     assert_eq!(again.json(&["status"])["node"], id);
     b.await_value("n", "4");
 }
+
+#[test]
+fn a_second_process_with_the_same_key_ends_the_first_with_a_code_of_its_own() {
+    let folder = Folder::new();
+    let mut nodes = three(&folder);
+    nodes[0].tell(&["set", "mine", "old"]);
+    nodes.iter().for_each(|node| node.await_value("mine", "old"));
+    // Stamps of the first ten seconds could be those of an earlier life with another clock.
+    std::thread::sleep(Duration::from_secs(11));
+    std::fs::create_dir(folder.path("again")).unwrap();
+    std::fs::copy(folder.path("a/node.key"), folder.path("again/node.key")).unwrap();
+    let seeds = nodes[1].address.clone();
+    let again = Node::start(&folder.path("again"), &["--seeds", seeds.as_str()]);
+    let stops = nodes[0].logged("this one stops");
+    assert!(stops["help"].as_str().is_some_and(|help| help.contains("keygen")), "{stops}");
+    assert_eq!(nodes[0].child.wait().unwrap().code(), Some(79));
+    again.tell(&["set", "mine", "new", "--timeout", "60s"]);
+    for node in [&nodes[1], &nodes[2], &again] {
+        node.await_value("mine", "new");
+    }
+}

@@ -31,6 +31,9 @@ pub struct Config {
     pub batch_size: usize,
     /// Reputation below which a peer is not chosen for push, 0-1 (default 0.5).
     pub byzantine_threshold: f32,
+    /// Messages a second that one peer may have worked on, for each kind of work: pushes, repair
+    /// and control; 1-1,000,000 (default 1,000).
+    pub rate_limit_per_peer: u32,
     /// Members expected, for the quorum until the directory is known; 0 = unknown.
     pub expected_members: usize,
     /// What this node still does while it is cut off from its quorum (default: everything).
@@ -58,6 +61,7 @@ impl Default for Config {
             max_links: 64,
             batch_size: 128,
             byzantine_threshold: 0.5,
+            rate_limit_per_peer: 1_000,
             expected_members: 0,
             mode: Mode::Available,
             detect: Detect::Off,
@@ -99,6 +103,8 @@ impl Config {
         check("node.region (bytes)", self.region.len(), 0, 64, "0-64")?;
         check("node.zone (bytes)", self.zone.len(), 0, 64, "0-64")?;
         check("node.advertise (addresses)", self.addresses.len(), 0, 4, "0-4")?;
+        let rate = self.rate_limit_per_peer as usize;
+        check("security.rate_limit_per_peer", rate, 1, 1_000_000, "1-1000000")?;
         check_share("gossip.convergence_threshold", self.convergence_threshold)?;
         check_share("security.byzantine_threshold", f64::from(self.byzantine_threshold))
     }

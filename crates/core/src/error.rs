@@ -58,11 +58,15 @@ pub enum Refused {
     /// A reconciliation message outside its session's bounds.
     #[error("outside the bounds of a session")]
     Session,
+    /// Its sender makes this node do more than its share; forgotten unread, and brought by somebody
+    /// else or by the rounds.
+    #[error("more than one peer may send")]
+    Rate,
 }
 
 impl Refused {
     /// Every reason, in the order of [`Refused::index`].
-    pub const ALL: [Refused; 16] = [
+    pub const ALL: [Refused; 17] = [
         Refused::Truncated,
         Refused::Oversize,
         Refused::Malformed,
@@ -79,6 +83,7 @@ impl Refused {
         Refused::Signature,
         Refused::UnknownPeer,
         Refused::Session,
+        Refused::Rate,
     ];
 
     /// Position in [`Refused::ALL`], for counters.
@@ -107,6 +112,7 @@ impl Refused {
             Refused::Signature => "signature",
             Refused::UnknownPeer => "unknown_peer",
             Refused::Session => "session",
+            Refused::Rate => "rate",
         }
     }
 }
@@ -174,6 +180,9 @@ pub enum WriteError {
     /// The operator denied this node: nobody takes anything of it.
     #[error("the operator denied this node: it needs a new key and to be admitted again")]
     Denied,
+    /// Another process signs with this node's key and started later: this one has stopped writing.
+    #[error("another process uses the key of this node: run one of them, or give it a new key")]
+    KeyInUse,
     /// The own disk did not take the record. It is in memory and was sent, and peers may have it.
     #[error("not stored: {0}")]
     NotStored(StoreFault),

@@ -1,6 +1,6 @@
 //! The two clocks that a node is given. The core reads none: the node task asks here once for each
 //! input. The monotonic one is tokio's, so it stands still under paused time; the wall clock can be
-//! set by hand, which is how tests move a node days ahead.
+//! set by hand, which is how tests move a node days ahead, or follow tokio's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,31 +9,49 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use knhk_mesh_core::time::{Now, Time, WallMs};
 use tokio::time::Instant;
 
-/// Where a node reads the time of day: the operating system, or a value that somebody sets.
+/// Where a node reads the time of day: the operating system, a value that somebody sets, or a start
+/// that goes on with tokio's clock.
 #[derive(Clone, Debug, Default)]
-pub struct WallClock(Option<Arc<AtomicU64>>);
+pub struct WallClock(Source);
+
+#[derive(Clone, Debug, Default)]
+enum Source {
+    #[default]
+    System,
+    Manual(Arc<AtomicU64>),
+    Virtual {
+        start: WallMs,
+        since: Instant,
+    },
+}
 
 impl WallClock {
     /// The operating system's clock.
     #[must_use]
     pub const fn system() -> Self {
-        WallClock(None)
+        WallClock(Source::System)
     }
 
     /// A clock that shows `start` until [`WallClock::set`] moves it. Clones show the same time.
     #[must_use]
     pub fn manual(start: WallMs) -> Self {
-        WallClock(Some(Arc::new(AtomicU64::new(start.0))))
+        WallClock(Source::Manual(Arc::new(AtomicU64::new(start.0))))
+    }
+
+    /// A clock that shows `start` now and goes on with tokio's: under paused time both stand still.
+    #[must_use]
+    pub fn virtual_from(start: WallMs) -> Self {
+        WallClock(Source::Virtual { start, since: Instant::now() })
     }
 
     /// Whether somebody sets it.
     pub(crate) const fn is_manual(&self) -> bool {
-        self.0.is_some()
+        matches!(self.0, Source::Manual(_))
     }
 
-    /// Moves a manual clock; the operating system's clock is not touched.
+    /// Moves a manual clock; the others are not touched.
     pub fn set(&self, wall: WallMs) {
-        if let Some(shown) = &self.0 {
+        if let Source::Manual(shown) = &self.0 {
             shown.store(wall.0, Ordering::Relaxed);
         }
     }
@@ -41,11 +59,12 @@ impl WallClock {
     /// Milliseconds since 1970; 0 if the operating system's clock stands before 1970.
     #[must_use]
     pub fn now(&self) -> WallMs {
-        if let Some(shown) = &self.0 {
-            return WallMs(shown.load(Ordering::Relaxed));
-        }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        let (start, since) = match &self.0 {
+            Source::Manual(shown) => return WallMs(shown.load(Ordering::Relaxed)),
+            Source::Virtual { start, since } => (start.0, since.elapsed()),
+            Source::System => (0, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        };
+        WallMs(start.saturating_add(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -89,5 +108,13 @@ mod tests {
         assert_eq!(clock.now(), Now { mono: Time::from_ms(250), wall: WallMs(90) });
         assert_eq!(clock.instant(Time::from_ms(250)), Instant::now());
         assert!(clock.instant(Time(u64::MAX)) > Instant::now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_virtual_wall_clock_goes_on_with_the_monotonic_one() {
+        let wall = WallClock::virtual_from(WallMs(1_000));
+        tokio::time::advance(Duration::from_millis(250)).await;
+        wall.set(WallMs(7));
+        assert_eq!(wall.now(), WallMs(1_250));
     }
 }

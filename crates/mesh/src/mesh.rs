@@ -36,6 +36,10 @@ use crate::watch::{Watch, Watchers};
 /// Answers of the disk that wait for the node task; more only make the disk wait.
 const ANSWERS: usize = 256;
 
+/// What is read of a peer for each message that it may have worked on: beyond it, nothing is read,
+/// and the peer's credit runs out.
+const READ_AHEAD: u32 = 4;
+
 /// A node of a mesh. See [`Mesh::join`].
 #[derive(Clone)]
 pub struct Mesh {
@@ -112,7 +116,7 @@ impl Mesh {
             compression: options.compression,
             rotate_every: options.rotate_every,
             aes_256_only: options.aes_256_only,
-            rate_limit_per_peer: options.rate_limit_per_peer,
+            read_rate: Some(config.rate_limit_per_peer.saturating_mul(READ_AHEAD)),
             max_links: config.most_links(),
             ..Settings::new(Arc::clone(&keypair), mesh, options.profile)
         };
@@ -340,6 +344,9 @@ fn bind(
         TransportKind::Quic => Transport::quic(settings, events),
         TransportKind::Tcp => Transport::tcp(settings, events),
         TransportKind::Memory(hub) => Transport::memory(settings, events, hub),
+        TransportKind::QuicOver(net) => {
+            Transport::quic(Settings { underlay: Some(net), ..settings }, events)
+        }
     }
 }
 
@@ -355,11 +362,11 @@ async fn open(
     mesh: MeshId,
     answers: mpsc::Sender<Answer>,
 ) -> Result<Opened, JoinError> {
+    let Some(folder) = data_dir else {
+        let key = read_key(identity, None)?;
+        return Ok(Opened { key, store: Store::Memory, found: Found::default() });
+    };
     let opening = move || -> Result<Opened, JoinError> {
-        let Some(folder) = data_dir else {
-            let key = read_key(identity, None)?;
-            return Ok(Opened { key, store: Store::Memory, found: Found::default() });
-        };
         crate::storage::create_folder(&folder)
             .map_err(|reason| StoreError::Unusable { path: folder.clone(), reason })?;
         let key = read_key(identity, Some(&folder))?;

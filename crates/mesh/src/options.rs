@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use knhk_mesh_core::config::{Admission, Config, Detect};
@@ -13,6 +14,7 @@ use crate::admission::Credentials;
 use crate::clock::WallClock;
 use crate::error::JoinError;
 use crate::transport::memory::MemoryHub;
+use crate::transport::quic::Underlay;
 use crate::transport::{self, Profile, check_exposure};
 
 /// What carries the links.
@@ -25,6 +27,9 @@ pub enum TransportKind {
     Tcp,
     /// Channels inside this process, for tests; nodes with clones of one hub reach each other.
     Memory(MemoryHub),
+    /// QUIC over a network of the caller's own, for tests of the whole stack.
+    #[doc(hidden)]
+    QuicOver(Arc<dyn Underlay>),
 }
 
 impl fmt::Debug for TransportKind {
@@ -33,6 +38,7 @@ impl fmt::Debug for TransportKind {
             TransportKind::Quic => "Quic",
             TransportKind::Tcp => "Tcp",
             TransportKind::Memory(_) => "Memory",
+            TransportKind::QuicOver(_) => "QuicOver",
         })
     }
 }
@@ -93,9 +99,6 @@ pub struct Options {
     pub rotate_every: Duration,
     /// TLS offers and takes AES-256-GCM only. QUIC's first packets keep AES-128 (RFC 9001, 5.2).
     pub aes_256_only: bool,
-    /// Messages per second that are read from one peer, with a burst of one second; more wait,
-    /// and the peer's credit runs out. `None` reads all.
-    pub rate_limit_per_peer: Option<u32>,
     /// Memory of a connection at rest: `Lean` for many nodes in one process.
     pub profile: Profile,
     /// Where the time of day is read.
@@ -119,7 +122,6 @@ impl Default for Options {
             compression: true,
             rotate_every: transport::ROTATE_EVERY,
             aes_256_only: false,
-            rate_limit_per_peer: None,
             profile: Profile::default(),
             clock: WallClock::system(),
             random_seed: None,

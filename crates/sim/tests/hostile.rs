@@ -184,7 +184,7 @@ fn who_has_no_link_is_unknown() {
     let mut world = settled(2, Config::default(), 8);
     let bytes = Author::new(&SECRET, 1).set(&world, 16, "k", "v");
     let stranger = PeerIx::new(77, 3);
-    let verdict = world.node(0).check(world.clock(), stranger, &bytes);
+    let verdict = world.node(0).check(world.clock(), stranger, Lane::Delta, &bytes);
     assert!(matches!(verdict, Checked::Refused(Refused::UnknownPeer)));
     world.unlink(0, 1);
     refused(&mut world, &bytes, Refused::UnknownPeer);

@@ -320,6 +320,7 @@ async fn status(node: &Mesh) -> Result<Status, Fault> {
         Phase::Ready => "ready",
         Phase::Convicted => "convicted",
         Phase::Denied => "denied",
+        Phase::KeyInUse => "key_in_use",
         Phase::Left => "left",
     };
     let (storage, storage_error) = match status.storage {
@@ -554,6 +555,10 @@ fn rejected_fault(rejected: &Rejected) -> Fault {
         Rejected::Left => fault("left", exit::UNREACHABLE, "start the node again"),
         Rejected::Convicted | Rejected::Denied => {
             fault("denied", exit::DENIED, "start the node with a new key")
+        }
+        Rejected::KeyInUse => {
+            let help = "run one process with this key, or give this node a new one";
+            fault("key_in_use", exit::KEY_IN_USE, help)
         }
         Rejected::NotStored(_) => {
             let help = "peers may have it: look after the disk of the node, and read before you \

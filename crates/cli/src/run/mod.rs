@@ -128,6 +128,8 @@ enum Ending {
     Interrupted,
     /// It stopped by itself.
     Stopped,
+    /// Another process uses its key.
+    KeyInUse,
 }
 
 impl Ending {
@@ -135,7 +137,7 @@ impl Ending {
         match self {
             Ending::Terminated => "SIGTERM",
             Ending::Interrupted => "SIGINT",
-            Ending::Stopped => "none",
+            Ending::Stopped | Ending::KeyInUse => "none",
         }
     }
 
@@ -144,6 +146,7 @@ impl Ending {
             Ending::Terminated => ExitCode::SUCCESS,
             Ending::Interrupted => ExitCode::from(exit::INTERRUPTED),
             Ending::Stopped => ExitCode::FAILURE,
+            Ending::KeyInUse => ExitCode::from(exit::KEY_IN_USE),
         }
     }
 }
@@ -214,6 +217,9 @@ impl<'a> Service<'a> {
                     if !self.look().await {
                         return Ending::Stopped;
                     }
+                    if self.phase == Phase::KeyInUse {
+                        return Ending::KeyInUse;
+                    }
                 }
             }
         }
@@ -244,6 +250,12 @@ impl<'a> Service<'a> {
                 Phase::Denied => {
                     let help = "it needs a new key and to be admitted again";
                     self.log.warn("the operator denied this node", &[("help", help.into())]);
+                }
+                Phase::KeyInUse => {
+                    let help = "run one process with it, or give this one a new key: keygen";
+                    let why = "another process uses the key of this node and started later";
+                    let fields = [("why", why.into()), ("help", help.into())];
+                    self.log.warn("this one stops", &fields);
                 }
                 Phase::Ready if before == Phase::Recovering => {
                     self.log.info("own records are back", &[]);

@@ -53,7 +53,7 @@ pub(crate) fn measure(size: usize, frames: usize, report: &mut Report) -> std::i
 
 /// What a driver does with a packet, then what a round asks.
 fn receive(node: &mut Node, from: PeerIx, bytes: &Bytes) -> impl Sized + use<> {
-    let job = match node.check(NOW, from, bytes) {
+    let job = match node.check(NOW, from, Lane::Delta, bytes) {
         Checked::Verify(job) => job,
         other => unreachable!("the frame is new, but {other:?}"),
     };

@@ -1,5 +1,6 @@
 //! What comes in verified: merged, told to watchers, sent on.
 
+use super::trust::Guard;
 use super::{Node, NodeId, Now};
 use crate::crdt::store::EntryIx;
 use crate::error::Refused;
@@ -16,26 +17,11 @@ use crate::time::Time;
 pub(super) const MAX_HELD: usize = 256;
 
 /// A frame from up to 5 s ahead of mesh time.
-struct Held {
-    due: Time,
+pub(super) struct Held {
+    pub(super) due: Time,
     via: PeerIx,
     lane: Lane,
     message: Verified,
-}
-
-/// Frames that wait for their time. Rarely there are any.
-#[derive(Default)]
-pub(super) struct Waiting(Vec<Held>);
-
-impl Waiting {
-    pub(super) const fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// When the first of them is due.
-    pub(super) fn next_timeout(&self) -> Option<Time> {
-        self.0.iter().map(|held| held.due).min()
-    }
 }
 
 impl Node {
@@ -51,7 +37,7 @@ impl Node {
         let fields = &message.header().fields;
         // It may have been on its way through the signature check when the denial came.
         if let Some(why) = self.made_void(fields) {
-            self.on_refused(via, why, sink);
+            self.on_refused(now, via, why, sink);
             return;
         }
         let wall = self.mesh_time(now);
@@ -61,39 +47,41 @@ impl Node {
                 let wait = fields.hlc_max.ahead_of(wall);
                 let wait = wait.saturating_sub(crate::frame::header::EARLY);
                 let due = now.mono + wait;
-                self.held.get_or_insert_default().0.push(Held {
+                self.guard.get_or_insert_default().held.push(Held {
                     due,
                     via,
                     lane,
                     message: message.clone(),
                 });
             }
-            Lead::Early => self.on_refused(via, Refused::Early, sink),
-            Lead::Future => self.on_refused(via, Refused::Future, sink),
+            Lead::Early => self.on_refused(now, via, Refused::Early, sink),
+            Lead::Future => self.on_refused(now, via, Refused::Future, sink),
         }
     }
 
     fn may_hold(&self, author: &NodeId) -> bool {
         let known = |held: &Held| held.message.header().fields.author == *author;
-        self.held.as_ref().is_none_or(|held| held.0.len() < MAX_HELD && !held.0.iter().any(known))
+        self.guard
+            .as_ref()
+            .is_none_or(|guard| guard.held.len() < MAX_HELD && !guard.held.iter().any(known))
     }
 
     /// Forgets what waits of an author that is none any more.
     pub(super) fn forget_held(&mut self, author: &NodeId) {
-        if let Some(held) = &mut self.held {
-            held.0.retain(|held| held.message.header().fields.author != *author);
+        if let Some(guard) = &mut self.guard {
+            guard.held.retain(|held| held.message.header().fields.author != *author);
         }
-        self.held.take_if(|held| held.0.is_empty());
+        self.drop_empty_guard();
     }
 
     pub(super) fn release_held(&mut self, now: Now, sink: &mut impl Sink) {
-        while let Some(Waiting(held)) = self.held.as_deref_mut()
+        while let Some(Guard { held, .. }) = self.guard.as_deref_mut()
             && let Some(at) = held.iter().position(|held| held.due <= now.mono)
         {
             let Held { via, lane, message, .. } = held.swap_remove(at);
             self.merge(now, via, lane, &message, sink);
         }
-        self.held.take_if(|held| held.0.is_empty());
+        self.drop_empty_guard();
     }
 
     fn merge(
@@ -107,14 +95,14 @@ impl Node {
         let mut won = Vec::with_capacity(message.leaves().len() + 1);
         let merged = self.store.merge(message, &mut won, &mut |f, key| sink.changed(f, key));
         if let Some(why) = merged.refused {
-            self.on_refused(via, why, sink);
+            self.on_refused(now, via, why, sink);
             return;
         }
         self.counters.merged += u64::from(merged.won);
         self.counters.stale += u64::from(merged.stale);
         let author = message.header().fields.author;
         if author == self.id() {
-            self.own_record_came(via, lane, message);
+            self.own_record_came(now, via, lane, message, sink);
         }
         if won.is_empty() {
             self.on_duplicate_delta(now, via, lane, sink);
@@ -227,19 +215,6 @@ impl Node {
         if lane == Lane::Delta {
             let (gossip, mut scene) = self.gossip_scene(now, sink);
             gossip.brought_duplicate(&mut scene, via);
-        }
-    }
-
-    /// Counts a refusal, and lowers the sender's reputation if the bytes are its own fault.
-    pub(super) fn on_refused(&mut self, via: PeerIx, why: Refused, sink: &mut impl Sink) {
-        self.counters.refuse(why);
-        sink.emit(Event::Refused(why));
-        let blame = security::blame(why);
-        if blame > 0.0
-            && let Some(reputation) = self.registry.update_reputation(via, -blame)
-            && let Some(link) = self.gossip.links.get_mut(via)
-        {
-            link.set_distrusted(reputation < self.settings.byzantine_threshold);
         }
     }
 }

@@ -33,7 +33,12 @@ impl Node {
         if self.gossip.links.get(peer).is_some() {
             return;
         }
-        if self.phase == Phase::Left || !self.has_room(chosen, sink) {
+        if self.guard.as_ref().is_some_and(|guard| guard.budgets.is_barred(&node, now.mono)) {
+            sink.disconnect(peer, Close::Protocol);
+            return;
+        }
+        let gone = matches!(self.phase, Phase::Left | Phase::KeyInUse);
+        if gone || !self.has_room(chosen, sink) {
             sink.disconnect(peer, Close::Full);
             return;
         }
@@ -84,6 +89,9 @@ impl Node {
         self.gossip.links.remove(peer);
         self.membership.link_down(peer);
         self.gossip.forget_session(peer);
+        if let Some(guard) = &mut self.guard {
+            guard.budgets.forget(peer);
+        }
         if let Some(recovery) = &mut self.recovery {
             recovery.forget(peer);
         }

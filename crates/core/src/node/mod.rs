@@ -17,6 +17,7 @@ mod floor;
 mod intake;
 mod links;
 mod recovery;
+mod trust;
 mod views;
 mod writer;
 
@@ -34,16 +35,17 @@ use crate::gossip::Gossip;
 use crate::identity::{Incarnation, NodeId, PeerIx, Signer};
 use crate::links::Links;
 use crate::membership::{self, Member, Membership};
-use crate::messages::{Close, Input, Message, Sink};
+use crate::messages::{Close, Input, Lane, Message, Sink};
 use crate::partition::PartitionStatus;
 use crate::peer_registry::{Directory, PeerRegistry};
 use crate::rng::Rng;
 use crate::security;
 pub use crate::security::Checked;
+use crate::security::budget::Pace;
 use crate::telemetry::Counters;
 use crate::time::{Now, Time, WallMs};
-use intake::Waiting;
 use recovery::Recovery;
+use trust::Guard;
 pub use views::Status;
 use writer::Writer;
 
@@ -74,6 +76,8 @@ pub enum Phase {
     Convicted,
     /// The operator denied it: nobody takes anything of it any more.
     Denied,
+    /// Another process with its key started later: this one gave way and signs nothing more.
+    KeyInUse,
     /// It said goodbye.
     Left,
 }
@@ -88,10 +92,11 @@ pub struct Node {
     membership: Membership,
     writer: Option<Box<Writer>>,
     recovery: Option<Box<Recovery>>,
-    held: Option<Box<Waiting>>,
+    guard: Option<Box<Guard>>,
     counters: Box<Counters>,
     rng: Rng,
     phase: Phase,
+    pace: Pace,
 }
 
 impl Node {
@@ -113,7 +118,7 @@ impl Node {
             node.restore(bytes);
         }
         let last = restored.incarnation.max(node.store.head(&me).map(|h| h.fields.incarnation));
-        node.writer = Some(Box::new(Writer::new(&node.store, &me, last, now.wall)));
+        node.writer = Some(Box::new(Writer::new(&node.store, &me, last, now)));
         node.phase = Phase::Starting;
         if lost || restored.outdated {
             node.phase = Phase::Recovering;
@@ -150,7 +155,8 @@ impl Node {
             membership: Membership::new(&settings, &mut rng, now.mono),
             writer: None,
             recovery: None,
-            held: None,
+            guard: None,
+            pace: Pace::default(),
             counters: Box::default(),
             phase: Phase::Ready,
             settings,
@@ -171,11 +177,15 @@ impl Node {
         }
     }
 
-    /// The gate for signed messages: cheap, and without effect. `via` is the link it came on.
+    /// The gate for signed messages: cheap, and without effect. `via` is the link it came on, by
+    /// `lane`.
     #[must_use]
-    pub fn check(&self, now: Now, via: PeerIx, bytes: &Bytes) -> Checked {
+    pub fn check(&self, now: Now, via: PeerIx, lane: Lane, bytes: &Bytes) -> Checked {
         if self.gossip.links.get(via).is_none() {
             return Checked::Refused(Refused::UnknownPeer);
+        }
+        if !self.allows(via, trust::signed(lane), now) {
+            return Checked::Refused(Refused::Rate);
         }
         let mesh_time = self.mesh_time(now);
         match security::check(&self.settings, &self.store, &self.id(), mesh_time, bytes) {
@@ -191,13 +201,16 @@ impl Node {
     pub fn handle(&mut self, now: Now, input: Input<'_>, sink: &mut impl Sink) {
         if let Some(via) = input.came_over() {
             self.membership.heard(via, now.mono);
+            if !self.has_tokens(now, via, &input) {
+                return self.on_refused(now, via, Refused::Rate, sink);
+            }
         }
         match input {
             Input::Verified(via, lane, message) => {
                 self.on_verified(now, via, lane, message, sink);
             }
             Input::Duplicate(via, lane, bytes) => self.on_duplicate(now, via, lane, bytes, sink),
-            Input::Refused(via, why) => self.on_refused(via, why, sink),
+            Input::Refused(via, why) => self.on_refused(now, via, why, sink),
             Input::Control(via, message) => self.on_control(now, via, message, sink),
             Input::Write(id, agent, op) => self.on_write(now, id, agent, op, sink),
             Input::Persisted(id, result) => self.on_persisted(now, id, &result, sink),
@@ -241,7 +254,7 @@ impl Node {
             Message::Prune => gossip.on_prune(via),
             Message::Ranges(ranges) => {
                 if let Err(why) = gossip.on_ranges(&mut scene, via, ranges) {
-                    self.on_refused(via, why, sink);
+                    self.on_refused(now, via, why, sink);
                 }
             }
             Message::Recover => self.on_recover(now, via, sink),
@@ -252,7 +265,7 @@ impl Node {
                 membership.asked(&mut scene, via, node);
             }
             Message::Vouch(node) => self.membership.vouched(via, node),
-            Message::Signed(_) => self.on_refused(via, Refused::Malformed, sink),
+            Message::Signed(_) => self.on_refused(now, via, Refused::Malformed, sink),
         }
     }
 
@@ -261,9 +274,9 @@ impl Node {
     pub fn next_timeout(&self) -> Time {
         let writer = self.writer.as_ref().and_then(|w| w.next_timeout(self.phase));
         let recovery = self.recovery.as_ref().and_then(|r| r.next_timeout());
-        let held = self.held.as_ref().and_then(|held| held.next_timeout());
+        let guard = self.guard.as_ref().and_then(|guard| guard.next_timeout());
         let rooms = self.gossip.next_timeout().min(self.membership.next_timeout());
-        [writer, recovery, held].into_iter().flatten().fold(rooms, Time::min)
+        [writer, recovery, guard].into_iter().flatten().fold(rooms, Time::min)
     }
 
     fn on_timeout(&mut self, now: Now, sink: &mut impl Sink) {
@@ -271,6 +284,7 @@ impl Node {
         self.recover_or_wait(now, sink);
         self.write_timeout(now, sink);
         self.floor_timeout(now, sink);
+        self.mend_reputations(now);
         let (gossip, mut scene) = self.gossip_scene(now, sink);
         gossip.on_timeout(&mut scene);
         let (membership, mut scene) = self.membership_scene(now, sink);
@@ -298,7 +312,8 @@ impl Node {
     ) -> (&'a mut Membership, membership::Scene<'a, S>) {
         let (me, mesh_time) = (self.id(), self.mesh_time(now));
         let Node { settings, registry, gossip, rng, membership, phase, store, .. } = self;
-        let gone = matches!(phase, Phase::Left | Phase::Convicted | Phase::Denied);
+        let gone =
+            matches!(phase, Phase::Left | Phase::Convicted | Phase::Denied | Phase::KeyInUse);
         let members = if gone { 0 } else { registry.members().saturating_sub(1) };
         let wanted = membership.wanted_links(settings).min(members);
         let converged = membership.partition() == PartitionStatus::Recovering
@@ -411,7 +426,7 @@ impl Node {
     /// Messages that came before their time and wait for it, and how many may.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {
-        (self.held.as_ref().map_or(0, |held| held.len()), intake::MAX_HELD)
+        (self.guard.as_ref().map_or(0, |guard| guard.held.len()), intake::MAX_HELD)
     }
 
     /// Writes that wait for a frame, and how many may.

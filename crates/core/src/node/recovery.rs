@@ -21,7 +21,7 @@ use crate::frame::{Sealed, Slot, Verified};
 use crate::gossip::allowance::{Ask, RECOVERY};
 use crate::identity::{Incarnation, NodeId, PeerIx};
 use crate::messages::sink::OwnRecord;
-use crate::messages::{Lane, Message, Sink};
+use crate::messages::{Close, Lane, Message, Sink};
 use crate::telemetry::Event;
 use crate::time::Time;
 
@@ -133,18 +133,42 @@ impl Node {
     }
 
     /// A message of the own author came in: it may be one of those asked for.
-    pub(super) fn own_record_came(&mut self, via: PeerIx, lane: Lane, message: &Verified) {
+    pub(super) fn own_record_came(
+        &mut self,
+        now: Now,
+        via: PeerIx,
+        lane: Lane,
+        message: &Verified,
+        sink: &mut impl Sink,
+    ) {
         if let Some(recovery) = &mut self.recovery
             && lane == Lane::Bulk
         {
             recovery.came(via);
         }
         let fields = &message.header().fields;
+        let now = Now { wall: self.mesh_time(now), ..now };
         if let Some(writer) = &mut self.writer
             && writer.is_overtaken(fields.incarnation, fields.seq_end())
         {
-            self.start_above(fields.incarnation);
+            match writer.is_rivalled(fields.hlc_max, now) {
+                true => self.give_way(sink),
+                false => self.start_above(fields.incarnation),
+            }
         }
+    }
+
+    /// Another process uses the key of this node, and started later. Two that outdo each other's
+    /// incarnations would end in forks, so the older one stops.
+    fn give_way(&mut self, sink: &mut impl Sink) {
+        if matches!(self.phase, Phase::Left | Phase::Convicted | Phase::Denied | Phase::KeyInUse) {
+            return;
+        }
+        self.recovery = None;
+        self.phase = Phase::KeyInUse;
+        self.refuse_waiting(&WriteError::KeyInUse, sink);
+        let links: Vec<_> = self.linked().collect();
+        links.into_iter().for_each(|peer| self.end_link(peer, Close::Duplicate, sink));
     }
 
     /// Own records that came from peers, for the disk: the next start takes them from there. While

@@ -15,7 +15,7 @@ use crate::config::Mode;
 use crate::crdt::store::EntryIx;
 use crate::crdt::{Clock, Contribution, Family, Key, Op, Store, draft, key_of};
 use crate::error::{StoreFault, WriteError};
-use crate::frame::header::MAX_BODY;
+use crate::frame::header::{FUTURE, MAX_BODY};
 use crate::frame::{Chain, Class, Hash, Kind, Record, RecordHead, Slot, Verified, merkle};
 use crate::frame::{seal, write_proof};
 use crate::identity::{AgentNo, Incarnation, Limits, Seq};
@@ -56,6 +56,8 @@ pub(super) struct Writer {
     /// Own records from peers that go to the disk with the incarnation.
     pub(super) regained: Vec<OwnRecord>,
     next_slot: u16,
+    /// When this process began to write.
+    since: Time,
 }
 
 /// A record without a frame.
@@ -73,8 +75,8 @@ struct Storing {
 }
 
 impl Writer {
-    pub(super) fn new(store: &Store, me: &NodeId, last: Option<Incarnation>, wall: WallMs) -> Self {
-        let incarnation = Incarnation::after(last, wall);
+    pub(super) fn new(store: &Store, me: &NodeId, last: Option<Incarnation>, now: Now) -> Self {
+        let incarnation = Incarnation::after(last, now.wall);
         let mut writer = Writer {
             chain: Chain::start(Class::Cell, incarnation, Default::default()),
             clock: Clock::default(),
@@ -88,6 +90,7 @@ impl Writer {
             announce_from: Time::ZERO,
             regained: Vec::new(),
             next_slot: Slot::FIRST_FREE.0,
+            since: now.mono,
         };
         writer.adopt(store, me);
         writer
@@ -104,6 +107,15 @@ impl Writer {
     /// Somebody holds own records that this process did not write.
     pub(super) fn is_overtaken(&self, incarnation: Incarnation, seq_end: Seq) -> bool {
         (incarnation, seq_end) > (self.chain.incarnation, self.chain.next)
+    }
+
+    /// Whether what overtook this process was signed while it was running: by another one, then.
+    /// `now` has mesh time. A stamp from before the start is of an earlier life of this node, one
+    /// ahead of the clock of a life whose clock was.
+    pub(super) fn is_rivalled(&self, stamp: Hlc, now: Now) -> bool {
+        let up = now.mono.since(self.since).saturating_sub(EARLIER_LIFE);
+        let since = now.wall.0.saturating_sub(up.as_millis() as u64);
+        stamp.wall().0 > since && stamp.ahead_of(now.wall) <= FUTURE && !up.is_zero()
     }
 
     /// Starts a new incarnation above `last`; records that wait go with it.
@@ -221,6 +233,9 @@ pub(super) fn reusable(store: &Store, own: &Contribution<'_>, wall: WallMs) -> b
             .is_some_and(|(family, key)| store.contributions(family, key).len() == 1)
 }
 
+/// Clocks of two lives of a node may differ by so much.
+const EARLIER_LIFE: Duration = Duration::from_secs(10);
+
 impl Node {
     pub(super) fn on_write(
         &mut self,
@@ -230,15 +245,17 @@ impl Node {
         op: &Op,
         sink: &mut impl Sink,
     ) {
-        let (me, wall) = (self.id(), now.wall);
+        let me = self.id();
         let writer =
-            self.writer.get_or_insert_with(|| Box::new(Writer::new(&self.store, &me, None, wall)));
+            self.writer.get_or_insert_with(|| Box::new(Writer::new(&self.store, &me, None, now)));
         if self.phase == Phase::Left {
             sink.done(id, Err(WriteError::Left));
         } else if self.phase == Phase::Convicted {
             sink.done(id, Err(WriteError::Convicted));
         } else if self.phase == Phase::Denied {
             sink.done(id, Err(WriteError::Denied));
+        } else if self.phase == Phase::KeyInUse {
+            sink.done(id, Err(WriteError::KeyInUse));
         } else if writer.in_flight() >= MAX_WAITING {
             sink.done(id, Err(WriteError::Busy { waiting: writer.in_flight() }));
         } else if self.phase != Phase::Ready {

@@ -328,6 +328,14 @@ impl PeerRegistry {
         Some(reputation)
     }
 
+    /// Raises every reputation below 1.0 by `by`; those peers with the new ones. O(n).
+    pub fn mend(&mut self, by: f32) -> Vec<(PeerIx, f32)> {
+        let worn = |ix: &PeerIx| self.get(*ix).is_some_and(|peer| peer.reputation < 1.0);
+        let worn: Vec<PeerIx> = self.all().filter(worn).collect();
+        let mut mended = |ix| self.update_reputation(ix, by).map(|reputation| (ix, reputation));
+        worn.into_iter().filter_map(&mut mended).collect()
+    }
+
     /// Notes a contact with a peer at `now`. False if the peer is gone.
     pub fn touch(&mut self, ix: PeerIx, now: Time) -> bool {
         let Some(registered) = self.row(ix).map(|row| row.registered) else { return false };

@@ -171,7 +171,7 @@ pub const KEYS: &[Key] = &[
         "security.rate_limit_per_peer",
         Kind::Number(1, 1_000_000),
         Some("1000"),
-        "messages per second that are read from one peer",
+        "messages per second of each kind that one peer may have worked on",
     ),
     key("security.byzantine_threshold", Kind::Share, Some("0.5"), "reputation of the ignored"),
     key(

@@ -120,7 +120,7 @@ pub struct Hierarchy {
 /// `security`, without what `network` holds.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Security {
-    /// Messages per second that are read from one peer.
+    /// Messages per second of each kind that one peer may have worked on.
     pub rate_limit_per_peer: u64,
     /// Reputation below which a peer is not chosen, 0-1.
     pub byzantine_threshold: f64,

@@ -105,6 +105,8 @@ impl Effective {
             batch_size: size(self.network.batch_size),
             #[expect(clippy::cast_possible_truncation, reason = "a share keeps its meaning")]
             byzantine_threshold: self.security.byzantine_threshold as f32,
+            rate_limit_per_peer: u32::try_from(self.security.rate_limit_per_peer)
+                .unwrap_or(u32::MAX),
             mode: mode(&self.partition.mode),
             detect: detect(&self.partition.detect),
             region: self.node.region.clone().unwrap_or_default(),
@@ -142,9 +144,6 @@ impl Effective {
             compression: self.network.compression,
             rotate_every: Duration::from_secs(self.network.rotation_hours * 3_600),
             aes_256_only: self.security.aes_256_only,
-            rate_limit_per_peer: Some(
-                u32::try_from(self.security.rate_limit_per_peer).unwrap_or(u32::MAX),
-            ),
             ..defaults
         })
     }

@@ -10,7 +10,7 @@
 //!   member   want ─> dial 1st address ─> 2nd ... ─> DialFailed     the next want waits its pause
 //! ```
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use knhk_mesh_core::identity::NodeId;
@@ -28,7 +28,8 @@ pub(crate) const MAX_SEEDS: usize = 64;
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Dialler {
     seeds: Vec<Seed>,
-    members: HashMap<NodeId, Member>,
+    /// In the order of ids: what is due at one moment is dialled in the same order each time.
+    members: BTreeMap<NodeId, Member>,
     random: u64,
 }
 
@@ -63,7 +64,7 @@ enum State {
 impl Dialler {
     /// Dials every seed at once.
     pub(crate) fn new(seeds: &[SocketAddr], random: u64, now: Instant) -> Self {
-        let mut dialler = Dialler { seeds: Vec::new(), members: HashMap::new(), random };
+        let mut dialler = Dialler { seeds: Vec::new(), members: BTreeMap::new(), random };
         dialler.set_seeds(seeds, now);
         dialler
     }

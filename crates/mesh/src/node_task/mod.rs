@@ -44,7 +44,7 @@ use crate::clock::Clock;
 use crate::error::WriteError;
 use crate::key_file;
 use crate::peer_registry::Model;
-use crate::storage::{Answer, Health};
+use crate::storage::{Answer, Health, Store};
 use crate::transport::{Event, Transport};
 
 /// Commands that wait for a node at most; callers wait for room.
@@ -145,8 +145,10 @@ impl NodeTask {
         }
         self.transport.shutdown(grace).await;
         let store = self.effects.take_store();
-        // Joining the store's thread waits for the disk; not on a worker of the runtime.
-        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        if !matches!(store, Store::Memory) {
+            // Joining the store's thread waits for the disk; not on a worker of the runtime.
+            let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        }
         drop(self);
         if let End::Asked(reply) = end {
             // The caller may have given up waiting.
@@ -288,7 +290,7 @@ impl NodeTask {
             }
             return;
         }
-        match self.node.check(self.clock.now(), via, bytes) {
+        match self.node.check(self.clock.now(), via, lane, bytes) {
             Checked::Duplicate => self.input(Input::Duplicate(via, lane, bytes)),
             Checked::Refused(why) => self.input(Input::Refused(via, why)),
             Checked::Verify(job) => match frame::verify(*job) {

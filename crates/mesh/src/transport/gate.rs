@@ -3,8 +3,9 @@
 //!
 //! ```text
 //!   places all taken                                    ─► refused
-//!   address not proved, many handshakes under way       ─► "prove it" (QUIC Retry: one round trip)
+//!   address not proved, many under way or too fast      ─► "prove it" (QUIC Retry: one round trip)
 //!   proved, too many under way or too fast from there   ─► refused
+//!   proved, too fast altogether                         ─► refused
 //! ```
 //!
 //! Only proved addresses are counted against: otherwise whoever writes a victim's address on his
@@ -33,11 +34,24 @@ pub struct HandshakeLimits {
     pub per_address: usize,
     /// Handshakes a second from one proved address, with a burst of two seconds' worth (50).
     pub per_second: u32,
+    /// Handshakes a second from all proved addresses, with the same burst (150): what they may cost
+    /// altogether.
+    pub per_second_in_all: u32,
+    /// Handshakes a second without a proof of the address, with the same burst (50): faster, and
+    /// everybody has to prove it.
+    pub per_second_unproved: u32,
 }
 
 impl Default for HandshakeLimits {
     fn default() -> Self {
-        HandshakeLimits { under_way: 64, retry_above: 32, per_address: 16, per_second: 50 }
+        HandshakeLimits {
+            under_way: 64,
+            retry_above: 32,
+            per_address: 16,
+            per_second: 50,
+            per_second_in_all: 150,
+            per_second_unproved: 50,
+        }
     }
 }
 
@@ -58,6 +72,8 @@ pub(crate) struct Gate {
 #[derive(Default)]
 struct State {
     under_way: usize,
+    /// Until when the rates of all together are used up: without and with a proof.
+    used: [Option<Instant>; 2],
     sources: HashMap<IpAddr, Source>,
 }
 
@@ -86,10 +102,16 @@ impl Gate {
         if !proved && state.under_way >= self.limits.retry_above {
             return Err(Refusal::Prove);
         }
+        let (rate, otherwise) = match proved {
+            false => (self.limits.per_second_unproved, Refusal::Prove),
+            true => (self.limits.per_second_in_all, Refusal::Busy),
+        };
+        let used = spend(state.used[usize::from(proved)], rate, now).ok_or(otherwise)?;
         let source = source(ip).filter(|_| proved);
         if let Some(source) = source {
             self.charge(&mut state, source, now)?;
         }
+        state.used[usize::from(proved)] = Some(used);
         state.under_way += 1;
         Ok(HalfOpen { gate: Arc::clone(self), source })
     }
@@ -101,11 +123,10 @@ impl Gate {
                 return Err(Refusal::Busy);
             }
         }
-        let oldest = now.checked_sub(BURST).unwrap_or(now);
-        let known = state.sources.entry(source).or_insert(Source { under_way: 0, used: oldest });
-        let price = Duration::from_secs(1) / self.limits.per_second.max(1);
-        let used = known.used.max(oldest) + price;
-        if known.under_way >= self.limits.per_address || used > now {
+        let fresh = Source { under_way: 0, used: now.checked_sub(BURST).unwrap_or(now) };
+        let known = state.sources.entry(source).or_insert(fresh);
+        let used = spend(Some(known.used), self.limits.per_second, now).ok_or(Refusal::Busy)?;
+        if known.under_way >= self.limits.per_address {
             return Err(Refusal::Busy);
         }
         known.used = used;
@@ -116,6 +137,14 @@ impl Gate {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Until when a rate of `a_second` is used up with one handshake more; `None` if it is already.
+fn spend(used: Option<Instant>, a_second: u32, now: Instant) -> Option<Instant> {
+    let oldest = now.checked_sub(BURST).unwrap_or(now);
+    let used = used.map_or(oldest, |used| used.max(oldest));
+    let used = used + Duration::from_secs(1) / a_second.max(1);
+    (used <= now).then_some(used)
 }
 
 /// What is counted together; `None` for this host.
@@ -154,8 +183,15 @@ mod tests {
     use super::*;
 
     fn gate() -> Arc<Gate> {
-        let limits =
-            HandshakeLimits { under_way: 6, retry_above: 4, per_address: 2, per_second: 3 };
+        let [per_second_in_all, per_second_unproved] = [10_000, 2_000];
+        let limits = HandshakeLimits {
+            under_way: 6,
+            retry_above: 4,
+            per_address: 2,
+            per_second: 3,
+            per_second_in_all,
+            per_second_unproved,
+        };
         Gate::new(limits)
     }
 
@@ -202,9 +238,25 @@ mod tests {
         assert_eq!(passed, 6, "two seconds' worth");
         assert!(gate.enter(ip("2001:db8::2"), true, now + BURST).is_ok());
         for _ in 0..100 {
-            assert!(gate.enter(ip("127.0.0.1"), true, now).is_ok(), "this host is not limited");
+            let enter = gate.enter(ip("127.0.0.1"), true, now + BURST);
+            assert!(enter.is_ok(), "this host is not limited");
         }
         assert_eq!(gate.lock().under_way, 0);
+    }
+
+    #[test]
+    fn who_is_too_fast_has_to_prove_its_address_and_all_together_have_a_rate() {
+        let limits =
+            HandshakeLimits { per_second_in_all: 6, per_second_unproved: 4, ..Default::default() };
+        let (gate, now) = (Gate::new(limits), Instant::now() + BURST);
+        let enter = |proved, now| gate.enter(ip("127.0.0.1"), proved, now).map(drop);
+        let passed = |proved, now| (0..100).take_while(|_| enter(proved, now).is_ok()).count();
+        assert_eq!(passed(false, now), 8, "two seconds' worth");
+        assert_eq!(enter(false, now), Err(Refusal::Prove));
+        assert_eq!(passed(true, now), 12, "who proves it is not held up by those who do not");
+        assert_eq!(enter(true, now), Err(Refusal::Busy));
+        let later = now + Duration::from_secs(1);
+        assert_eq!((passed(false, later), passed(true, later)), (4, 6));
     }
 
     #[test]

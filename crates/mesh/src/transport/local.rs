@@ -84,6 +84,7 @@ impl Local {
         let mut changes = self.trust.changes();
         loop {
             let changed = tokio::select! {
+                biased;
                 changed = changes.changed() => changed.is_ok(),
                 () = tokio::time::sleep(self.pause()) => false,
             };
@@ -164,7 +165,7 @@ impl Local {
         if messages.is_empty() {
             return true;
         }
-        if let Some(rate) = self.settings.rate_limit_per_peer {
+        if let Some(rate) = self.settings.read_rate {
             link.take_turn(messages.len(), rate).await;
         }
         link.count_in(bytes, messages.len());

@@ -92,9 +92,12 @@ pub struct Settings {
     pub rotate_every: Duration,
     /// TLS offers and takes AES-256-GCM only.
     pub aes_256_only: bool,
-    /// Messages per second that are read from one peer, with a burst of one second; `None` reads
-    /// all.
-    pub rate_limit_per_peer: Option<u32>,
+    /// Messages per second that are read from one peer, with a burst of one second; more wait
+    /// unread. `None` reads all.
+    pub read_rate: Option<u32>,
+    /// Carries QUIC's datagrams instead of the system's sockets, for tests of the whole stack.
+    #[doc(hidden)]
+    pub underlay: Option<Arc<dyn quic::Underlay>>,
     /// Allows [`Admission::Open`] and plaintext TCP beyond loopback.
     pub insecure: bool,
     /// Most links, accepted ones included.
@@ -129,7 +132,8 @@ impl Settings {
             compression: true,
             rotate_every: ROTATE_EVERY,
             aes_256_only: false,
-            rate_limit_per_peer: None,
+            read_rate: None,
+            underlay: None,
             insecure: false,
             max_links: 64,
             profile,

@@ -10,7 +10,7 @@
 //! hello that arrives over an existing link means either that both dialled at once (the link is
 //! younger than a handshake may last) or that the peer has lost the link, and then the newest wins.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Tables {
     closing: bool,
-    links: HashMap<NodeId, Link>,
+    /// In the order of ids: what is done to all links is done in the same order each time.
+    links: BTreeMap<NodeId, Link>,
     dialled_nodes: HashSet<NodeId>,
     dialled_addrs: HashSet<SocketAddr>,
 }

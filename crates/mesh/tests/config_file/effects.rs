@@ -13,13 +13,12 @@ use super::{right, wrong};
 fn started_with(effective: &Effective) -> String {
     let Options { config, transport, bind, seeds, data_dir, insecure, .. } =
         effective.options().unwrap();
-    let Options { compression, rotate_every, aes_256_only, rate_limit_per_peer, .. } =
-        effective.options().unwrap();
+    let Options { compression, rotate_every, aes_256_only, .. } = effective.options().unwrap();
     let Options { credentials, zero_rtt, .. } = effective.options().unwrap();
     let binds: Vec<_> = effective.bind_candidates().collect();
     format!(
         "{config:?} {} {transport:?} {bind} {binds:?} {seeds:?} {:?} {data_dir:?} {insecure} \
-         {compression} {rotate_every:?} {aes_256_only} {rate_limit_per_peer:?} {credentials:?} \
+         {compression} {rotate_every:?} {aes_256_only} {credentials:?} \
          {zero_rtt} {:?}",
         config.genesis.mesh_id(),
         effective.seed_names(),

@@ -163,7 +163,7 @@ impl Shard {
     ) {
         let host = &mut self.hosts[local];
         let now = shared.now(slot, host.clock_error());
-        match host.node.check(now, via, bytes) {
+        match host.node.check(now, via, lane, bytes) {
             Checked::Duplicate => {
                 host.node.handle(now, Input::Duplicate(via, lane, bytes), &mut self.outcome);
             }

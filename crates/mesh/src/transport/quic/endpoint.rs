@@ -7,8 +7,8 @@ use std::time::Duration;
 use knhk_mesh_core::identity::{Keypair, Signer};
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
-    TokioRuntime, TransportConfig, ValidationTokenConfig, VarInt,
+    AsyncUdpSocket, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    Runtime, ServerConfig, TokioRuntime, TransportConfig, ValidationTokenConfig, VarInt,
 };
 use quinn_proto::{HashedConnectionIdGenerator, NoneTokenLog, NoneTokenStore};
 use ring::digest::{SHA256, digest};
@@ -67,10 +67,14 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<Opened, BindError> 
     let (client, afresh) = (client(&tls.client)?, client(&tls.afresh)?);
 
     let failed = |source| BindError::Socket { addr: settings.bind, source };
-    let socket = socket(settings.bind, settings.profile).map_err(failed)?;
-    let config = endpoint_config(&settings.keypair);
-    let endpoint =
-        Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime)).map_err(failed)?;
+    let socket = socket(settings.bind, settings).map_err(failed)?;
+    let mut config = endpoint_config(&settings.keypair);
+    if let Some(underlay) = &settings.underlay {
+        config.rng_seed(Some(underlay.seed(settings.bind)));
+    }
+    let runtime = Arc::new(TokioRuntime);
+    let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime);
+    let endpoint = endpoint.map_err(failed)?;
     Ok(Opened { endpoint, client, afresh })
 }
 
@@ -97,16 +101,23 @@ fn no_suite(error: NoInitialCipherSuite) -> BindError {
     BindError::Certificate(error.to_string())
 }
 
-pub(super) fn socket(addr: SocketAddr, profile: Profile) -> std::io::Result<std::net::UdpSocket> {
+/// A socket on `addr`, of the underlay where the settings name one.
+pub(super) fn socket(
+    addr: SocketAddr,
+    settings: &Settings,
+) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
+    if let Some(underlay) = &settings.underlay {
+        return underlay.socket(addr);
+    }
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    if profile == Profile::Normal {
+    if settings.profile == Profile::Normal {
         // The system may allow less; it then takes as much as it allows.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     }
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
-    Ok(socket.into())
+    TokioRuntime.wrap_udp_socket(socket.into())
 }
 
 /// Streams that a peer may have open towards this node.

@@ -6,6 +6,9 @@
 //!              ├─► handshake ─► link ──┤
 //! dial ────────┘   (one task each)     └─ writer task: outbox ─► a stream for each batch
 //! ```
+//!
+//! Under it lies the system's socket; an [`Underlay`] takes its place where tests want the whole
+//! stack on a network of their own.
 
 mod endpoint;
 mod handshake;
@@ -18,11 +21,12 @@ mod writer;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
 use knhk_mesh_core::admission::NotAdmitted;
 use knhk_mesh_core::messages::Close;
 use knhk_mesh_core::time::WallMs;
-use quinn::{Connection, Endpoint, VarInt};
+use quinn::{AsyncUdpSocket, Connection, Endpoint, VarInt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -37,6 +41,20 @@ use endpoint::Opened;
 /// Bytes that the socket of a node asks the system to hold back each way: the usual default of
 /// 208 KiB loses bursts.
 pub const SOCKET_BUFFER_BYTES: usize = 2 << 20;
+
+/// A network below QUIC that is not the system's: tests run the whole stack over it. The interface
+/// of quinn shows through, so this is outside what the crate promises to keep.
+#[doc(hidden)]
+pub trait Underlay: fmt::Debug + Send + Sync {
+    /// A socket on `addr`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// What the network says, if the address cannot be used.
+    fn socket(&self, addr: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>>;
+
+    /// Fixes what QUIC draws at random on `addr`, apart from keys.
+    fn seed(&self, addr: SocketAddr) -> [u8; 32];
+}
 
 /// How long the last packets may take to leave the socket.
 const LAST_PACKETS: Duration = Duration::from_millis(200);
@@ -105,9 +123,9 @@ impl Quic {
     pub(super) fn rebind(&self, addr: SocketAddr) -> Result<(), BindError> {
         let failed = |source| BindError::Socket { addr, source };
         let local = &self.shared.local;
-        let socket = endpoint::socket(addr, local.settings.profile).map_err(failed)?;
+        let socket = endpoint::socket(addr, &local.settings).map_err(failed)?;
         let bound = socket.local_addr().map_err(failed)?;
-        self.shared.endpoint.rebind(socket).map_err(failed)?;
+        self.shared.endpoint.rebind_abstract(socket).map_err(failed)?;
         *self.local_addr.lock().unwrap_or_else(PoisonError::into_inner) = bound;
         // Only the end that dialled may move (RFC 9000, 9): what others dialled is dialled back.
         for link in local.registry.links().into_iter().filter(|link| !link.dialled()) {

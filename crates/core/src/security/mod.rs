@@ -3,10 +3,12 @@
 //! trace but a count.
 //!
 //! ```text
-//!   size -> form and limits -> scope -> admitted? -> not from the future -> anything new?
-//!                                                                             | yes
-//!                                                        Job -> frame::verify +-> Verified
+//!   tokens? -> size -> form and limits -> scope -> admitted? -> not from the future -> new?
+//!                                                                                      | yes
+//!                                                        Job -> frame::verify -> Verified
 //! ```
+
+pub mod budget;
 
 use bytes::Bytes;
 
