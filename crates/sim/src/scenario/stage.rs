@@ -330,19 +330,17 @@ impl Stage {
         };
         let disk = if restart.disk { "with" } else { "without" };
         self.moment(format!("{} nodes start again {disk} their disks", who.len()));
-        for i in who {
+        for &i in &who {
             if restart.moved {
                 self.world.move_away(i);
-            }
-            let live = self.live();
-            if !restart.disk && self.world.is_honest(i) {
-                self.ledger.lost_disk(&self.world, i, &live);
-                self.recovering.insert(i);
             }
             self.ledger.returned(i);
             self.world.restart(i, restart.disk, &[]);
             self.unreached[i] = seeds_of(&self.world, i);
             self.dial_seeds(i);
+        }
+        // Who starts beside it may answer it before it has anything: all of them run by now.
+        for i in who {
             self.resume_recovery(i);
             if !restart.disk {
                 // Its application does not wait until it has its state back.
@@ -351,7 +349,7 @@ impl Stage {
         }
     }
 
-    /// Who was killed before it had its state back starts with a disk that holds nothing yet.
+    /// Who lost its disk, or was killed before it had its state back, has to ask the others.
     fn resume_recovery(&mut self, i: NodeIx) {
         let now = self.world.clock_of(i);
         let recovers = self.world.node_mut(i).status(now).phase == Phase::Recovering;
