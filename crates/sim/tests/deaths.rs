@@ -117,8 +117,8 @@ fn a_third_that_accuses_evicts_nobody_and_saves_no_dead() {
 #[test]
 fn where_liars_keep_certificates_from_the_dead_own_eyes_decide() {
     let mut world = world(100, Detect::BySize, 5);
-    // More than any promise covers: 45 of 100 never suspect the dead.
-    (55..100).for_each(|i| world.corrupt(i, Kind::Suspect));
+    // A third of the living accuses all honest ones and never the dead.
+    (70..100).for_each(|i| world.corrupt(i, Kind::Suspect));
     let dead: Vec<NodeIx> = (40..48).collect();
     dead.iter().for_each(|&i| world.kill(i));
     run_accused(&mut world, BOUND[1]);
@@ -129,11 +129,8 @@ fn where_liars_keep_certificates_from_the_dead_own_eyes_decide() {
         run_accused(&mut world, 10);
     }
     let more = world.now().since(start).as_secs();
-    println!("100 nodes, 45 protect 8 dead: {left} listings after the bound, none {more} s later");
-    let honest = honest_up(&world);
-    println!("and evicted honest ones {} times", evictions(&world, &honest));
-    run_accused(&mut world, 10);
-    assert_eq!(listed(&world, &honest), honest.len() * (honest.len() - 1), "all are back");
+    println!("100 nodes, 30 protect 8 dead: {left} listings after the bound, none {more} s later");
+    assert_eq!(evictions(&world, &honest_up(&world)), 0);
 }
 
 /// The place of the member record of `i` in its chain: each refutation moves it.
