@@ -20,7 +20,7 @@ const LATER: [Later; 4] = [
     Later {
         name: "eclipse",
         source: "gossipsub evaluation report: a node sees hostile peers only",
-        needs: "a peer cache over restarts: whose seeds are all hostile has nobody else to ask",
+        needs: "the shell's peer cache: simulated nodes that start again know their seeds only",
     },
     Later {
         name: "equivocating-aggregator",
