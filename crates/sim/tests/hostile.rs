@@ -180,6 +180,29 @@ fn a_distrusted_link_gets_no_pushes_and_is_still_asked_now_and_then() {
 }
 
 #[test]
+fn who_has_no_reputation_left_is_out_for_a_minute_and_trusted_again_in_time() {
+    let mut world = settled(4, Config::default(), 7);
+    let mut forged = Author::new(&SECRET, 1).set(&world, 16, "k", "v").to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let forged = Bytes::from(forged);
+    let linked = |world: &World| {
+        let node = world.node(0);
+        node.peer(&world.id(1)).is_some_and(|peer| node.has_link(peer))
+    };
+    assert!(linked(&world));
+    (0..4).for_each(|_| refused(&mut world, &forged, Refused::Root));
+    assert!(!linked(&world) && reputation(&world, 1, 0) == 0.0);
+    world.run_for(seconds(50));
+    assert!(!linked(&world), "it dials, and is closed again");
+    world.run_for(seconds(60));
+    assert!(linked(&world), "nobody is out for ever");
+    assert!(reputation(&world, 1, 0) < 0.5, "and is not trusted at once");
+    world.run_for(seconds(400));
+    assert!(reputation(&world, 1, 0) >= 0.5);
+    agree_within(&mut world, seconds(5));
+}
+
+#[test]
 fn who_has_no_link_is_unknown() {
     let mut world = settled(2, Config::default(), 8);
     let bytes = Author::new(&SECRET, 1).set(&world, 16, "k", "v");

@@ -296,7 +296,8 @@ fn member(kind: Kind, victim: SocketAddr, mesh: MeshId, rate: u32, length: Durat
                 root[..8].copy_from_slice(&rng.next_u64().to_le_bytes());
                 let (class, root, wall) = (Class::Cell, Root(root), wall());
                 let digest = Digest { class, reply: false, root, count: 9, wall };
-                (Lane::Digest, Message::Digest(digest).encode())
+                // Not of the digest lane, whose queue keeps the newest only.
+                (Lane::Control, Message::Digest(digest).encode())
             }
             Kind::Recover => (Lane::Control, Message::Recover.encode()),
             Kind::Forged => {

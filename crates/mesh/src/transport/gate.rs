@@ -55,6 +55,16 @@ impl Default for HandshakeLimits {
     }
 }
 
+impl HandshakeLimits {
+    /// For many nodes in one process, which all start at once: what they may cost altogether is
+    /// their owner's own business.
+    #[must_use]
+    pub fn of_a_swarm() -> Self {
+        let (per_second_in_all, per_second_unproved) = (2_000, 2_000);
+        HandshakeLimits { per_second_in_all, per_second_unproved, ..HandshakeLimits::default() }
+    }
+}
+
 /// What becomes of a handshake that somebody begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {

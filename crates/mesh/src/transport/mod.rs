@@ -139,7 +139,10 @@ impl Settings {
             profile,
             // Many nodes on one machine share its CPU: a dial that is slow there is not dead.
             handshake_timeout: Duration::from_secs(if lean { 15 } else { 3 }),
-            handshakes: HandshakeLimits::default(),
+            handshakes: match profile {
+                Profile::Normal => HandshakeLimits::default(),
+                Profile::Lean => HandshakeLimits::of_a_swarm(),
+            },
             keep_alive: (!lean).then_some(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(if lean { 60 } else { 30 }),
         }
