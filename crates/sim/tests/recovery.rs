@@ -155,8 +155,27 @@ fn all_nodes_without_their_disks_start_again() {
         let others: Vec<usize> = (0..4).filter(|&j| j != i).collect();
         world.restart(i, false, &others);
     }
-    world.run_for(seconds(6));
+    // Each waits until the others have been up for 5 s, and asks every 5 s.
+    world.run_for(seconds(11));
     assert!((0..4).all(|i| phase(&mut world, i) == Phase::Ready));
+}
+
+/// Three that know nothing yet are at hand at once; who holds the records comes later.
+#[test]
+fn who_started_together_with_it_does_not_answer_for_the_mesh() {
+    let mut world = settled(5, Config::default(), 12);
+    world.write(0, &incr("n", 3));
+    world.run_for(seconds(6));
+    (0..4).for_each(|i| world.kill(i));
+    (1..4).for_each(|i| world.restart(i, true, &[]));
+    world.restart(0, false, &[1, 2, 3]);
+    let write = world.write(0, &incr("n", 1));
+    world.run_for(seconds(1));
+    assert_eq!(phase(&mut world, 0), Phase::Recovering);
+    (1..4).for_each(|i| world.dial(i, 4));
+    world.run_for(seconds(11));
+    assert!(world.outcome(0, write).unwrap().is_ok());
+    assert_eq!(count(&world, 4, "n"), Some(4));
 }
 
 #[test]

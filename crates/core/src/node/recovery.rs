@@ -1,7 +1,7 @@
 //! A key without its newest state (no disk, or an older copy of it): the own records are taken back
 //! from peers before the first write, so that no counter starts anew and no incarnation is used
 //! twice. Three peers must have sent all they hold; fewer if no more answer within 5 s. Without any
-//! peer it waits. Who has not sent what it announced is asked again every 5 s.
+//! peer it waits. Who started less than 5 s ago does not answer. Who has not sent what it announced is asked again every 5 s.
 //!
 //! ```text
 //!   Recover -->   <-- own records on the bulk lane, Recovered(how many)   --> done when all came
@@ -108,10 +108,13 @@ impl Node {
         }
     }
 
-    /// A peer lost its state: it gets what is here of it.
+    /// A peer lost its state: it gets what is here of it. A process that just started may hold
+    /// nothing yet; three such answers would end the recovery with nothing, so it says nothing and
+    /// is asked again.
     pub(super) fn on_recover(&mut self, now: Now, from: PeerIx, sink: &mut impl Sink) {
         let Some(peer) = self.registry.get(from) else { return };
-        if !self.gossip.grants(from, Ask::Recovery, now.mono) {
+        let fresh = self.writer.as_ref().is_some_and(|writer| writer.is_younger(PATIENCE, now.mono));
+        if fresh || !self.gossip.grants(from, Ask::Recovery, now.mono) {
             return;
         }
         self.gossip.charge(from, Ask::Recovery, RECOVERY, now.mono);

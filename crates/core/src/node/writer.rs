@@ -104,6 +104,11 @@ impl Writer {
         }
     }
 
+    /// Whether this process began to write less than `age` ago.
+    pub(super) fn is_younger(&self, age: Duration, now: Time) -> bool {
+        now.since(self.since) < age
+    }
+
     /// Somebody holds own records that this process did not write.
     pub(super) fn is_overtaken(&self, incarnation: Incarnation, seq_end: Seq) -> bool {
         (incarnation, seq_end) > (self.chain.incarnation, self.chain.next)

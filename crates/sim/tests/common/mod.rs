@@ -44,7 +44,8 @@ pub fn settled_over(network: Network, n: usize, config: Config, seed: u64) -> Wo
     let know = |w: &mut World| (0..n).all(|i| w.node(i).registry().members() == n) && w.agrees();
     let deadline = world.now() + seconds(60);
     assert!(world.run_until(deadline, know), "all {n} join within 60 s (seed {seed})");
-    world.run_for(seconds(2));
+    // Old enough to answer a node that lost its state.
+    world.run_for(seconds(5));
     world
 }
 
