@@ -58,8 +58,8 @@ fn the_latest_goodbyes_are_kept_whatever_came_first() {
     }
     assert_eq!(state(&ordered), state(&backwards));
     assert_eq!(ordered.root(), backwards.root());
-    let kept = (8..12).map(|n| keys(n).node_id());
-    assert!(kept.clone().all(|id| ordered.record(&id, Slot::MEMBER).is_some()));
+    let mut kept = (8..12).map(|n| keys(n).node_id());
+    assert!(kept.all(|id| ordered.record(&id, Slot::MEMBER).is_some()));
     assert_eq!(ordered.author_count(), 4);
 }
 
