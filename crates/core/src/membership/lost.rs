@@ -252,8 +252,8 @@ impl Membership {
         }
     }
 
-    /// A random member that has no link: only a dial tells whether it is there. Every other time one
-    /// that is accused in vain: where liars keep a certificate from the dead, own eyes decide.
+    /// A random member that has no link: only a dial tells whether it is there. Every other time
+    /// one that is accused in vain: where liars keep a certificate from the dead, own eyes decide.
     fn sweep<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         let Some(watch) = self.watch_mut().filter(|w| scene.now >= w.lost.next_sweep) else {
             return;

@@ -52,8 +52,8 @@ pub struct Store {
     /// Keys the hash tables, so that nobody outside can choose collisions.
     hash_seed: u64,
     authors: Vec<Author>,
-    /// Places in `authors` that do not count against the limit: free ones, and those of authors that
-    /// left and of whom nothing is to be kept for long.
+    /// Places in `authors` that do not count against the limit: free ones, and those of authors
+    /// that left and of whom nothing is to be kept for long.
     uncounted: u32,
     frames: Slab<FrameState>,
     entries: Slab<Entry>,
