@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use bytes::Bytes;
+use knhk_mesh_core::admission::{Denial, NEVER, Pass, Token};
 use knhk_mesh_core::codec::Writer;
 use knhk_mesh_core::crdt::value::{Body, Payload};
 use knhk_mesh_core::digest::{Position, Prefix, Root, Summary};
@@ -40,6 +41,7 @@ fn seeds_of(target: &Target) -> Seeds {
         "record" => records(),
         "value" => values(),
         "member" => members(),
+        "admission" => admissions(),
         "batch" => batches(),
         _ => drawn(target),
     }
@@ -120,6 +122,9 @@ fn messages() -> Seeds {
         ("last_ranges", ranges(4, Vec::new())),
         ("recover", Message::Recover),
         ("recovered", Message::Recovered(12)),
+        ("alive", Message::Alive(true)),
+        ("ask", Message::Ask(keypair(1).node_id())),
+        ("vouch", Message::Vouch(keypair(2).node_id())),
         ("signed", Message::Signed(Bytes::from_static(&[1, 2, 3]))),
     ];
     named(all.map(|(name, message)| (name, message.encode().to_vec())))
@@ -178,6 +183,30 @@ fn members() -> Seeds {
         ("left", member(true, vec![v4]).encode()),
         ("four_addresses", member(false, vec![v4, v6, v4, v6]).encode()),
         ("later_fields", later),
+    ])
+}
+
+fn admissions() -> Seeds {
+    let (mesh, by_when, node) = (Genesis::default().mesh_id(), WallMs(9), keypair(1).node_id());
+    let token = |to| Token::sign(keypair(0), &mesh, [7; 16], by_when, NEVER, to);
+    let (bearer, bound) = (token(None), token(Some(node)));
+    let own = Pass::of_token(bound.clone()).expect("it is bound");
+    let by_node = Pass::sign(
+        keypair(1),
+        bound.clone(),
+        &mesh,
+        bearer.clone(),
+        keypair(2).node_id(),
+        WallMs(1),
+    );
+    let of_kind = |kind, bytes: &[u8]| [&[kind], bytes].concat();
+    named([
+        ("bearer_token", of_kind(0, &bearer.encode())),
+        ("bound_token", of_kind(0, &bound.encode())),
+        ("text", of_kind(1, bearer.to_text().as_bytes())),
+        ("pass_by_token", of_kind(2, &own.encode())),
+        ("pass_by_node", of_kind(2, &by_node.encode())),
+        ("denial", of_kind(3, &Denial::sign(keypair(0), &mesh, node, WallMs(1)).encode())),
     ])
 }
 

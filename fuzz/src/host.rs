@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use knhk_mesh_core::config::{Config, Settings};
+use knhk_mesh_core::config::{Config, Detect, Settings};
 use knhk_mesh_core::crdt::Family;
 use knhk_mesh_core::error::{Refused, WriteError};
 use knhk_mesh_core::frame::{Sealed, Tag, verify};
@@ -21,7 +21,8 @@ use crate::forge::{WALL, keypair};
 /// The settings of every node.
 pub fn settings() -> &'static Arc<Settings> {
     static SETTINGS: OnceLock<Arc<Settings>> = OnceLock::new();
-    SETTINGS.get_or_init(|| Settings::new(Config::default()).expect("the defaults are in range"))
+    let config = Config { detect: Detect::Fast, ..Config::default() };
+    SETTINGS.get_or_init(|| Settings::new(config).expect("they are in range"))
 }
 
 /// The default mesh's signer of node `n`.
@@ -65,7 +66,7 @@ impl Sink for Out {
     fn changed(&mut self, _: Family, key: &[u8]) {
         assert!((1..=255).contains(&key.len()));
     }
-    fn connect(&mut self, _: NodeId) {}
+    fn connect(&mut self, _: NodeId, _: bool) {}
     fn disconnect(&mut self, peer: PeerIx, _: Close) {
         self.ended.push(peer);
     }

@@ -11,6 +11,7 @@
 #[allow(dead_code, reason = "the target decodes; the rest is for those who send")]
 pub mod batch_format;
 
+pub mod admission;
 pub mod batch;
 pub mod codec_reader;
 pub mod forge;
@@ -31,13 +32,14 @@ pub type Reached<'a> = &'a mut dyn FnMut(&'static str);
 pub type Target = (&'static str, fn(&[u8], Reached<'_>), &'static [&'static str]);
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("codec_reader", codec_reader::run, &codec_reader::PATHS),
     ("signed", signed::run, &signed::PATHS),
     ("message", message::run, &message::PATHS),
     ("record", record::run, &record::PATHS),
     ("value", value::run, &value::PATHS),
     ("member", member::run, &member::PATHS),
+    ("admission", admission::run, &admission::PATHS),
     ("batch", batch::run, &batch::PATHS),
     ("node", node::run, &node::PATHS),
     ("ranges", ranges::run, &ranges::PATHS),

@@ -6,12 +6,15 @@ use knhk_mesh_core::messages::{MAX_REFS, Message, RangeContent, Ranges};
 use crate::Reached;
 
 /// One for each message, and for each content of a range.
-pub const PATHS: [&str; 12] = [
+pub const PATHS: [&str; 15] = [
     "signed",
     "digest",
     "have",
     "want",
     "prune",
+    "alive",
+    "ask",
+    "vouch",
     "ranges",
     "branches",
     "items",
@@ -44,6 +47,9 @@ pub fn run(input: &[u8], reached: Reached<'_>) {
         }
         Message::Recover => "recover",
         Message::Recovered(_) => "recovered",
+        Message::Alive(_) => "alive",
+        Message::Ask(_) => "ask",
+        Message::Vouch(_) => "vouch",
     };
     reached(path);
 }

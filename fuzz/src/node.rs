@@ -121,7 +121,8 @@ fn control(host: &mut Host, via: PeerIx, plan: &mut Plan<'_>, reached: Reached<'
         refs.iter_mut().take(plan.below(3)).for_each(|r| r.tag ^= 1);
         refs
     };
-    let message = match plan.below(6) {
+    let member = |plan: &mut Plan<'_>| keypair(plan.below(9)).node_id();
+    let message = match plan.below(9) {
         0 | 1 => {
             let root = if plan.byte() < 16 { host.node.root() } else { Root([plan.byte(); 32]) };
             let (count, wall) = (u32::from(plan.byte()), WallMs(0));
@@ -130,6 +131,9 @@ fn control(host: &mut Host, via: PeerIx, plan: &mut Plan<'_>, reached: Reached<'
         2 => Message::Have(refs(plan)),
         3 => Message::Want(refs(plan)),
         4 => Message::Prune,
+        5 => Message::Alive(plan.byte() > 99),
+        6 => Message::Ask(member(plan)),
+        7 => Message::Vouch(member(plan)),
         _ => Message::Recover,
     };
     let before = host.out.sent.len();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use knhk_mesh::config::Detect;
 
 /// A peer-to-peer mesh for swarms of agents.
 #[derive(Debug, Parser)]
@@ -103,6 +104,31 @@ impl Wire {
     }
 }
 
+/// What noticing partitions may cost: docs/PARTITIONS.md.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Detection {
+    /// Less than a second
+    Fast,
+    /// Five heartbeats a second
+    Thrifty,
+}
+
+impl Detection {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Detection::Fast => "fast",
+            Detection::Thrifty => "thrifty",
+        }
+    }
+
+    pub(crate) fn of_core(self) -> Detect {
+        match self {
+            Detection::Fast => Detect::Fast,
+            Detection::Thrifty => Detect::Thrifty,
+        }
+    }
+}
+
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Output {
@@ -133,6 +159,12 @@ pub(crate) struct Dev {
     /// Make this many updates one after the other, print what they took, and end
     #[arg(long, value_name = "U")]
     pub(crate) updates: Option<u32>,
+    /// What noticing partitions may cost [default: nothing; with a file, what it says]
+    #[arg(long, value_enum)]
+    pub(crate) detect: Option<Detection>,
+    /// Before the updates, let the swarm rest for so long and print what that costs
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) idle: Option<Duration>,
     /// End after this time at the latest, such as 90s or 2m [default with --updates: 60s]
     #[arg(long = "for", value_name = "D", value_parser = duration)]
     pub(crate) time: Option<Duration>,
@@ -145,6 +177,13 @@ pub(crate) struct Dev {
     /// Repeat the random choices of an earlier run
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
+}
+
+impl Dev {
+    /// How many updates a run makes that ends with figures; `None` if it stays up instead.
+    pub(crate) fn measured_updates(&self) -> Option<u32> {
+        self.updates.or(self.idle.map(|_| 0))
+    }
 }
 
 /// `500ms`, `90s`, `2m`, `1h`; a bare number is seconds.

@@ -42,7 +42,7 @@ pub use mesh::{Mesh, Status};
 pub use options::{Identity, Options, TransportKind};
 pub use peer_registry::{PeerInfo, PeerRegistry};
 pub use seeds::{SeedNews, Seeds};
-pub use transport::{Profile, Traffic};
+pub use transport::{Datagrams, Profile, Traffic};
 pub use views::{Sibling, Value};
 pub use watch::{Change, Lagged, Watch};
 

@@ -7,7 +7,7 @@ use knhk_mesh_core::identity::NodeId;
 
 use crate::error::Stopped;
 use crate::mesh::Mesh;
-use crate::transport::Traffic;
+use crate::transport::{Datagrams, Traffic};
 
 /// One link that stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +22,8 @@ pub struct LinkInfo {
     pub rtt: Option<Duration>,
     /// What the link carried since it is up.
     pub traffic: Traffic,
+    /// What it took in UDP; `None` over TCP and inside a process.
+    pub datagrams: Option<Datagrams>,
 }
 
 impl Mesh {

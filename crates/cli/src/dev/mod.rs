@@ -1,5 +1,6 @@
 //! `knhk-mesh dev`: a swarm of real nodes in one process, and what it measures.
 
+mod idle;
 mod measure;
 mod plan;
 mod report;
@@ -40,7 +41,7 @@ pub(crate) async fn run(args: Dev, output: Output) -> Result<(), Failure> {
         let message = format!("{needed} open files are needed, {limit} are allowed");
         Failure::new("open_files", &message, &format!("run `ulimit -n {needed}` first"))
     })?;
-    let time = args.time.or_else(|| args.updates.map(|_| DEFAULT_TIME));
+    let time = args.time.or_else(|| args.measured_updates().map(|_| DEFAULT_TIME));
     let deadline = time.map_or_else(far_away, |time| started + time);
     let session = Session { args: &args, output, plan: &plan, seed, started, deadline };
     let mut stop = None;
@@ -91,21 +92,28 @@ impl Session<'_> {
         let setup = self.started.elapsed();
         progress_done();
         let control = serve(args, swarm)?;
-        let updates = args.updates.unwrap_or(1);
-        if args.updates.is_none() && *output == Output::Text {
+        let idle = match args.idle {
+            Some(rest) => Some(idle::measured(swarm, rest, end).await?),
+            None => None,
+        };
+        let updates = args.measured_updates().unwrap_or(1);
+        if args.measured_updates().is_none() && *output == Output::Text {
             table(swarm, setup).await?;
         }
         let report = measured(plan, swarm, &mut rng, setup, updates, end).await?;
+        let report = Report { idle, ..report };
         match output {
             Output::Json => stdout::print_line(&report.json())?,
-            Output::Text if args.updates.is_some() => stdout::print_line(&report.text())?,
+            Output::Text if args.measured_updates().is_some() => {
+                stdout::print_line(&report.text())?;
+            }
             Output::Text => first_update(&report, &control, swarm.nodes.len())?,
         }
         if !report.converged {
             let message = report.missing(updates);
             return Err(Failure::new("not_converged", &message, "give it more time with --for"));
         }
-        if args.updates.is_some() {
+        if args.measured_updates().is_some() {
             return Ok(());
         }
         live(swarm, *deadline).await
@@ -160,6 +168,7 @@ async fn measured(
         bytes_per_agent_per_s: per((bytes - bytes_before) as f64, agents * took.as_secs_f64()),
         cpu_ms_per_update: cpu.and_then(|cpu| per(cpu.as_secs_f64() * 1_000.0, made.into())),
         rss_bytes: process::resident_bytes(),
+        idle: None,
     })
 }
 
@@ -199,7 +208,7 @@ enum Control {
 /// Opens the control socket: always where one is named, else if the swarm stays up.
 fn serve(args: &Dev, swarm: &mut Swarm) -> Result<Control, Failure> {
     let place = place::locate(args.control_socket.as_deref(), args.data_dir.as_deref());
-    if args.updates.is_some() && args.control_socket.is_none() {
+    if args.measured_updates().is_some() && args.control_socket.is_none() {
         return Ok(Control::None);
     }
     let socket = match Socket::open(&place) {

@@ -15,7 +15,7 @@ use knhk_mesh::config_file::{Effective, FlagValue};
 use knhk_mesh::transport::memory::MemoryHub;
 use knhk_mesh::{Identity, JoinError, Mesh, Options, Profile, TransportKind};
 
-use crate::args::{Dev, Wire};
+use crate::args::{Detection, Dev, Wire};
 use crate::config::{self, NodeFlags};
 use crate::exit;
 use crate::failure::Failure;
@@ -31,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) wire: Wire,
     pub(crate) fanout: usize,
     pub(crate) interval: Duration,
+    detect: Option<Detection>,
     data_dir: Option<PathBuf>,
     file: Option<Effective>,
     hub: MemoryHub,
@@ -67,6 +68,7 @@ impl Plan {
                 .interval_ms
                 .filter(|_| file.is_none())
                 .map_or(config.interval, Duration::from_millis),
+            detect: args.detect,
             data_dir: args.data_dir.clone(),
             file,
             hub: MemoryHub::new(),
@@ -115,6 +117,7 @@ impl Plan {
     fn of_flags(&self) -> Options {
         let mut config =
             Config { fanout: self.fanout, interval: self.interval, ..Config::default() };
+        config.detect = self.detect.map_or(config.detect, Detection::of_core);
         // Every node is an author: beyond the default limit some would never be let in.
         let limits = &mut config.genesis.limits;
         limits.max_authors = limits.max_authors.max(u32::try_from(self.agents).unwrap_or(u32::MAX));
@@ -133,7 +136,9 @@ fn from_file(args: &Dev, path: &std::path::Path) -> Result<Effective, Failure> {
         Wire::Memory => None,
     });
     let wire = wire.map(|wire| FlagValue::new("network.transport", "--transport", wire));
-    let flags = [fanout, interval, wire].into_iter().flatten();
+    let detect = args.detect.map(Detection::name);
+    let detect = detect.map(|word| FlagValue::new("partition.detect", "--detect", word));
+    let flags = [fanout, interval, wire, detect].into_iter().flatten();
     let effective = config::load_with(Some(path), &NodeFlags::default(), flags)?;
     effective.check_runnable().map_err(|why| start::not_runnable(&why))?;
     Ok(effective)

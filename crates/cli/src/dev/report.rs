@@ -33,6 +33,22 @@ pub(crate) struct Report {
     pub(crate) bytes_per_agent_per_s: Option<f64>,
     pub(crate) cpu_ms_per_update: Option<f64>,
     pub(crate) rss_bytes: Option<u64>,
+    /// With `--idle` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) idle: Option<Idle>,
+}
+
+/// What a swarm costs that has nothing to do.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(crate) struct Idle {
+    pub(crate) seconds: f64,
+    /// Links that a node has, on average.
+    pub(crate) links_per_agent: f64,
+    /// Datagrams sent, acknowledgements included; absent over other transports.
+    pub(crate) datagrams_per_agent_per_s: Option<f64>,
+    /// Bytes in them, without the headers of UDP and IP.
+    pub(crate) bytes_per_agent_per_s: Option<f64>,
+    pub(crate) cpu_ms_per_agent_per_s: Option<f64>,
 }
 
 /// From the call of `set` to the watcher of the last node; absent if no update converged.
@@ -109,6 +125,16 @@ impl Report {
         let _ = writeln!(out, "  CPU per update        {} ms", show(self.cpu_ms_per_update));
         let memory = self.rss_bytes.map(|bytes| bytes as f64 / 1_048_576.0);
         let _ = write!(out, "  memory                {} MiB", show(memory));
+        if let Some(idle) = &self.idle {
+            let _ = write!(
+                out,
+                "\n  idle, a node and s    {} datagrams, {} bytes sent, {} ms CPU, {:.1} links",
+                show(idle.datagrams_per_agent_per_s),
+                show(idle.bytes_per_agent_per_s),
+                show(idle.cpu_ms_per_agent_per_s),
+                idle.links_per_agent,
+            );
+        }
         out
     }
 }
@@ -182,6 +208,7 @@ mod tests {
             bytes_per_agent_per_s: Some(900.0),
             cpu_ms_per_update: None,
             rss_bytes: Some(50_000_000),
+            idle: None,
         }
     }
 

@@ -9,6 +9,8 @@ use knhk_mesh_sim::QueueKind;
 use knhk_mesh_sim::adversary::Kind;
 use knhk_mesh_sim::spread::MAX_AGENTS;
 
+use crate::args::Detection;
+
 /// Options of `sim`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -62,8 +64,8 @@ pub(crate) struct PartitionDrill {
     #[arg(long, value_name = "T", default_value_t = 5_000)]
     pub(crate) split_ms: u64,
     /// What noticing may cost: see docs/PARTITIONS.md
-    #[arg(long, value_enum, default_value_t = DetectArg::Fast)]
-    pub(crate) detect: DetectArg,
+    #[arg(long, value_enum, default_value_t = Detection::Fast)]
+    pub(crate) detect: Detection,
     /// What a minority may do: see docs/PARTITIONS.md
     #[arg(long, value_enum, default_value_t = ModeArg::ReadOnly)]
     pub(crate) mode: ModeArg,
@@ -73,15 +75,6 @@ pub(crate) struct PartitionDrill {
     /// Runs at a time; the figures do not depend on them
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = threads())]
     pub(crate) threads: u8,
-}
-
-/// What noticing a partition may cost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum DetectArg {
-    /// Less than a second
-    Fast,
-    /// Five heartbeats a second
-    Thrifty,
 }
 
 /// What a minority may do.
@@ -127,9 +120,12 @@ pub(crate) struct Run {
     #[arg(long, value_name = "F", default_value = "0", value_parser = share)]
     pub(crate) silent: f64,
     /// Share of the nodes that break the protocol in this way; can be repeated.
-    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, equivocate
+    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, censor, equivocate
     #[arg(verbatim_doc_comment, long, value_name = "KIND=F", value_parser = adversary)]
     pub(crate) adversary: Vec<(Kind, f64)>,
+    /// Updates, one after the other; the first is measured in full, of the others only the time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = updates())]
+    pub(crate) updates: u32,
     /// How long messages take: lan, world, a range such as 10-50ms, or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "lan")]
     pub(crate) latency: String,
@@ -175,7 +171,7 @@ impl From<Queue> for QueueKind {
 }
 
 /// What a scenario decides itself.
-const ALL_OF_SPREAD: [&str; 10] = [
+const ALL_OF_SPREAD: [&str; 11] = [
     "agents",
     "lanes",
     "fanout",
@@ -183,6 +179,7 @@ const ALL_OF_SPREAD: [&str; 10] = [
     "loss",
     "silent",
     "adversary",
+    "updates",
     "latency",
     "topology",
     "wire",
@@ -211,6 +208,10 @@ pub(crate) struct Matrix {
     /// The first of the seeds
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Updates for each line, over all its seeds, of which the share in time is shown [default: as
+    /// many as the SLA needs up to 10,000 nodes, one a seed above]
+    #[arg(long, value_name = "U", value_parser = updates())]
+    pub(crate) updates: Option<u32>,
     /// Which lanes carry updates
     #[arg(long, value_enum, default_value_t = LanesArg::All)]
     pub(crate) lanes: LanesArg,
@@ -249,6 +250,10 @@ fn threads() -> RangedI64ValueParser<u8> {
 
 fn seeds() -> RangedI64ValueParser<u32> {
     RangedI64ValueParser::new().range(1..=1_000)
+}
+
+fn updates() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=100_000)
 }
 
 /// `0.33`, `33%`.

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use knhk_mesh::config::{Detect, Mode};
+use knhk_mesh::config::Mode;
 use knhk_mesh_sim::drill::{Figures, Measure, Partition};
 
-use super::args::{DetectArg, Drill, ModeArg, PartitionDrill};
+use super::args::{Drill, ModeArg, PartitionDrill};
 use super::{cannot, json, plan};
 use crate::args::Output;
 use crate::failure::Failure;
@@ -31,10 +31,7 @@ fn partition(args: &PartitionDrill) -> Result<Partition, Failure> {
         loss: args.loss,
         silent: args.silent,
         split: Duration::from_millis(args.split_ms),
-        detect: match args.detect {
-            DetectArg::Fast => Detect::Fast,
-            DetectArg::Thrifty => Detect::Thrifty,
-        },
+        detect: args.detect.of_core(),
         mode: match args.mode {
             ModeArg::Available => Mode::Available,
             ModeArg::ReadOnly => Mode::ReadOnly,

@@ -130,6 +130,7 @@ impl Links {
             dialled: link.dialled(),
             rtt: link.rtt(),
             traffic: link.traffic(),
+            datagrams: link.datagrams(),
         };
         self.by_peer.iter().flatten().map(describe).collect()
     }

@@ -53,6 +53,16 @@ impl AddAssign for Traffic {
     }
 }
 
+/// What a link sent in UDP, from the handshake on: packets of QUIC, acknowledgements included. Bytes
+/// are without the headers of UDP and IP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Datagrams {
+    /// Datagrams sent.
+    pub count: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
 #[derive(Default)]
 struct Totals {
     bytes_in: AtomicU64,
@@ -98,6 +108,13 @@ impl Wire {
             Wire::Quic(wire) => Some(wire.rtt()),
             Wire::Tcp(_) => None,
             Wire::Memory(wire) => Some(wire.rtt()),
+        }
+    }
+
+    fn datagrams(&self) -> Option<Datagrams> {
+        match self {
+            Wire::Quic(wire) => Some(wire.datagrams()),
+            Wire::Tcp(_) | Wire::Memory(_) => None,
         }
     }
 }
@@ -176,6 +193,12 @@ impl Link {
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
         self.0.wire.rtt()
+    }
+
+    /// What it sent in UDP, where there is any.
+    #[must_use]
+    pub fn datagrams(&self) -> Option<Datagrams> {
+        self.0.wire.datagrams()
     }
 
     /// What it carried.

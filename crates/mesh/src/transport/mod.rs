@@ -46,7 +46,7 @@ use local::Local;
 pub use counters::{Counters, Refusal};
 pub use gate::HandshakeLimits;
 pub use greeting::Greeting;
-pub use link::{Link, LinkId, Traffic};
+pub use link::{Datagrams, Link, LinkId, Traffic};
 pub use outbox::SendError;
 
 /// Events that a transport's channel should hold.

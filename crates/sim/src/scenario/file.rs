@@ -53,6 +53,17 @@ pub(super) struct Settings {
     pub(super) chosen_links: Option<Whole<1, 256>>,
     pub(super) max_links: Option<Whole<1, 4_096>>,
     pub(super) max_payload: Option<Whole<64, 16_384>>,
+    pub(super) detect: Watching,
+}
+
+/// Whether nodes look for partitions, and at what cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Watching {
+    #[default]
+    Off,
+    Fast,
+    Thrifty,
 }
 
 /// Which lanes carry updates.
@@ -144,6 +155,8 @@ pub(super) struct OneWay {
 pub(super) struct Hostile {
     pub(super) who: Named<Who>,
     pub(super) kind: Named<Kind>,
+    /// Whom a censor hides: nodes by number.
+    pub(super) hides: Option<Named<Who>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -225,6 +238,12 @@ pub(super) struct Expect {
     pub(super) max_digest_bytes: Option<Whole<1, 1_000_000>>,
     /// Entries of a node's state.
     pub(super) max_records: Option<Whole<1, 10_000_000>>,
+    /// How often an honest node that was never slow may say that it is cut off from the others.
+    pub(super) max_alarms: Option<Whole<0, 1_000_000>>,
+    /// How often such a node may take another one for lost.
+    pub(super) max_lost_members: Option<Whole<0, 1_000_000>>,
+    /// Messages that full uplinks drop, at least: else the fault was never there.
+    pub(super) min_congested: Option<Whole<0, 1_000_000_000>>,
     /// Registers that every honest node shows at the end.
     pub(super) shows: std::collections::BTreeMap<Label, String>,
     /// Registers that none shows.
@@ -242,6 +261,9 @@ impl Default for Expect {
             mean_bytes_per_s: None,
             max_digest_bytes: None,
             max_records: None,
+            max_alarms: None,
+            max_lost_members: None,
+            min_congested: None,
             shows: Default::default(),
             absent: Vec::new(),
         }

@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 use super::counters::Counters;
 use super::local::Local;
 use super::tls::Tls;
-use super::{BindError, Event, Link, Settings, Target};
+use super::{BindError, Datagrams, Event, Link, Settings, Target};
 use crate::admission::Trust;
 use endpoint::Opened;
 
@@ -166,6 +166,11 @@ impl Wire {
 
     pub(super) fn rtt(&self) -> Duration {
         self.0.rtt()
+    }
+
+    pub(super) fn datagrams(&self) -> Datagrams {
+        let sent = self.0.stats().udp_tx;
+        Datagrams { count: sent.datagrams, bytes: sent.bytes }
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
