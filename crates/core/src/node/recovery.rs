@@ -113,7 +113,8 @@ impl Node {
     /// is asked again.
     pub(super) fn on_recover(&mut self, now: Now, from: PeerIx, sink: &mut impl Sink) {
         let Some(peer) = self.registry.get(from) else { return };
-        let fresh = self.writer.as_ref().is_some_and(|writer| writer.is_younger(PATIENCE, now.mono));
+        let fresh =
+            self.writer.as_ref().is_some_and(|writer| writer.is_younger(PATIENCE, now.mono));
         if fresh || !self.gossip.grants(from, Ask::Recovery, now.mono) {
             return;
         }
