@@ -261,7 +261,7 @@ fn member(kind: Kind, victim: SocketAddr, mesh: MeshId, rate: u32, length: Durat
     let transport = Transport::quic(settings, events).unwrap();
     let dial = || transport.dial(Target { node: None, addr: victim });
     dial();
-    let incarnation = Incarnation(wall().0 / 1_000 << 24);
+    let incarnation = Incarnation((wall().0 / 1_000) << 24);
     let mut chain = Chain::start(Class::Cell, incarnation, Default::default());
     let mut frame = |number: u64, records: usize, bytes: usize| {
         let mut payload = vec![1, b'k'];

@@ -29,7 +29,7 @@ async fn flood(transport: Transport, mut events: mpsc::Receiver<Event>, swarm: F
     let Flood { victim, mesh, clock, key } = swarm;
     let target = Target { node: Some(victim.node_id()), addr: victim.local_addr() };
     transport.dial(target);
-    let incarnation = Incarnation(clock().0 / 1_000 << 24);
+    let incarnation = Incarnation((clock().0 / 1_000) << 24);
     let mut chain = Chain::start(Class::Cell, incarnation, Default::default());
     let (mut link, mut sent) = (None, 0u64);
     let (mut ticks, start) = (interval(Duration::from_millis(1)), Instant::now());
