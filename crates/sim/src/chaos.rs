@@ -17,13 +17,9 @@ use crate::report::Report;
 use crate::scenario::{ScenarioError, run_driven};
 use crate::world::Drive;
 
-/// How long before the end a flood begins, at most one: each message of it is an event to simulate,
-/// and two flooders answer each other fifty times over.
-const FLOOD_MS: u32 = 500;
-/// Share of the floods drawn that happen.
-const FLOODED: f64 = 0.25;
-/// Replaying nodes of one kind at most: each repeats 32 messages with every digest.
-const MOST_REPLAYING: u32 = 2;
+/// Nodes at most that begin to flood or to replay at one moment: each message is an event to
+/// simulate.
+const MOST_LOUD: u32 = 2;
 /// Milliseconds that the simulated clocks are off at most, either way.
 const CLOCK_MS: u32 = 1_000;
 
@@ -111,18 +107,17 @@ impl Maker {
         let mut open = self.up_to(most);
         while open > 0 {
             let kind = self.of(&Kind::ALL);
-            if kind == Kind::Flood && !self.rng.chance(FLOODED) {
-                continue;
+            let (mut count, ms) = (1 + self.up_to(open - 1), self.rng.below(self.end / 2));
+            if matches!(kind, Kind::Flood | Kind::Replay) {
+                count = count.min(MOST_LOUD);
             }
-            let (mut count, mut ms) = (1 + self.up_to(open - 1), self.rng.below(self.end / 2));
-            match kind {
-                Kind::Flood => (count, ms) = (1, self.end.saturating_sub(FLOOD_MS)),
-                Kind::Replay => count = count.min(MOST_REPLAYING),
-                _ => {}
-            }
-            let what = format!("adversary = {{ who = \"{count} any\", kind = \"{kind}\" }}");
+            let hides = match kind {
+                Kind::Censor => format!(", hides = \"{}\"", self.rng.below(self.agents)),
+                _ => String::new(),
+            };
+            let what = format!("adversary = {{ who = \"{count} any\", kind = \"{kind}\"{hides} }}");
             self.at(ms, what);
-            open -= if kind == Kind::Flood { open } else { count };
+            open -= count;
         }
     }
 

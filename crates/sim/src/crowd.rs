@@ -131,12 +131,14 @@ impl Crowd {
         let mut engine = Engine::new(shared, plan.seed, plan.drive.queue, plan.drive.threads);
         let now = engine.shared.now(0, 0);
         for (i, signer) in signers.into_iter().enumerate() {
+            let hidden_from = &directory;
             let (settings, directory) = (Arc::clone(&plan.settings), Arc::clone(&directory));
             let seed = mix(plan.seed ^ (i as u64 + 1));
             let mut host = Host::new(Node::over_snapshot(settings, signer, directory, seed, now));
             if let Some(&kind) = plan.corrupt.get(&i) {
                 let own = host.own();
-                own.conduct = Some(Conduct::new(kind));
+                let hidden = plan.writers.iter().filter_map(|&i| hidden_from.id_at(i)).collect();
+                own.conduct = Some(Conduct::new(kind).hiding(hidden));
                 own.clock_error = if kind == Kind::TimeShift { 3_600_000 } else { 0 };
             }
             engine.add(host);

@@ -143,6 +143,25 @@ impl Latency {
         node % self.regions.len()
     }
 
+    /// Milliseconds that a message takes at least.
+    pub(crate) fn least_ms(&self, from: NodeIx, to: NodeIx) -> u64 {
+        let row = self.region_of(from) * self.regions.len();
+        self.ways[row + self.region_of(to)].0.into()
+    }
+
+    /// Milliseconds of a message in the mean over all pairs of regions, both in one included.
+    #[must_use]
+    pub fn mean_ms(&self) -> f64 {
+        let ways = self.ways.iter().map(|&(least, more)| f64::from(least) + f64::from(more) / 2.0);
+        ways.sum::<f64>() / self.ways.len() as f64
+    }
+
+    /// Milliseconds of the slowest message.
+    #[must_use]
+    pub fn longest_ms(&self) -> u64 {
+        self.ways.iter().map(|&(least, more)| u64::from(least + more)).max().unwrap_or(0)
+    }
+
     /// How many slots a message takes, at least one.
     pub(crate) fn slots(&self, from: NodeIx, to: NodeIx, rng: &mut Rng) -> Slot {
         let row = self.region_of(from) * self.regions.len();

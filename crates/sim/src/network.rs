@@ -1,6 +1,6 @@
 //! What the network does to a message: delays it, loses it, doubles it, or cannot deliver it at
-//! all. One plain structure of options; every draw is a function of the run's seed and of the
-//! message's number, so nothing depends on who asks first.
+//! all. One plain structure of options; every draw is a function of the run's seed, the sender and
+//! the number of the message at its sender, so nothing depends on who asks first.
 
 use core::time::Duration;
 
@@ -72,6 +72,12 @@ impl Network {
         holds(cut.from, from) && holds(cut.to, to)
     }
 
+    /// Share of the messages from `from` to `to` that are lost, cuts left out.
+    pub(crate) fn losing(&self, from: NodeIx, to: NodeIx) -> f64 {
+        let lossy = self.lossy.iter().filter(|(cut, _)| self.crosses(cut, from, to));
+        1.0 - lossy.fold(1.0 - self.loss, |arrives, (_, share)| arrives * (1.0 - share))
+    }
+
     /// Whether messages pass both ways: what a link needs.
     #[must_use]
     pub fn connects(&self, a: NodeIx, b: NodeIx) -> bool {
@@ -79,7 +85,7 @@ impl Network {
     }
 
     /// In how many slots the copies of a message arrive: none if it is lost, two if it is doubled.
-    /// `number` is different for each message of the run.
+    /// `rng` is of this message alone.
     #[must_use]
     pub(crate) fn fate(&self, from: NodeIx, to: NodeIx, rng: &mut Rng) -> [Option<Slot>; 2] {
         let lost = !self.carries(from, to) || (self.loss > 0.0 && rng.chance(self.loss));

@@ -1,24 +1,27 @@
 //! One update through a mesh: how many rounds, copies and bytes until every honest node has it.
 //!
 //! ```text
-//!   link -> warm up (updates that leave a tree behind) -> write -> every honest node informed
+//!   link -> warm up (updates that leave a tree behind)
+//!        -> write -> every honest node informed -> no copy under way: the cost is known
+//!        -> further updates, one after the other: how many are in time -> checkers
 //! ```
+
+mod showing;
 
 use core::time::Duration;
 
 use knhk_mesh_core::config::{Config, Lanes, OutOfRange, Settings};
 use knhk_mesh_core::crdt::{Key, Op};
+use knhk_mesh_core::rng::mix;
 
 use crate::adversary::Kind;
 use crate::cast::{self, Part};
 use crate::checkers::{liveness, safety};
 use crate::crowd::{ALL_KEYED, Crowd, Plan};
-use crate::engine::host::NEVER;
 use crate::engine::{QueueKind, Slot, Tally};
 use crate::latency::Latency;
 use crate::network::Network;
-use crate::report::{FaultSpan, Point, RegionCurve, Report, RoundRow, Setup, Verdict, count};
-use crate::shell;
+use crate::report::{Report, RoundRow, count};
 use crate::world::Drive;
 
 /// Rounds after which a run gives up.
@@ -27,8 +30,10 @@ const MAX_ROUNDS: u64 = 100;
 const QUIESCENCE: u32 = 50;
 /// Events between two words on how far a run is.
 const TELL_EVERY: u64 = 100_000;
-/// Points of a curve.
-const MAX_POINTS: usize = 200;
+/// Rounds that the cost of the update is counted for at most once everybody has it.
+const RESTLESS: u64 = 10;
+/// Nodes that take turns to write further updates.
+const TURNS: usize = 8;
 /// Most nodes: as many as a directory can list.
 pub const MAX_AGENTS: u32 = 1 << 20;
 
@@ -59,6 +64,8 @@ pub struct Spread {
     pub wire: Option<bool>,
     /// Updates before the measured one; by default 1 with a tree, none without.
     pub warm_up: Option<u32>,
+    /// Updates, the measured one included; of further ones only the time is measured.
+    pub updates: u32,
 }
 
 impl Default for Spread {
@@ -76,6 +83,7 @@ impl Default for Spread {
             latency: Latency::default(),
             wire: None,
             warm_up: None,
+            updates: 1,
         }
     }
 }
@@ -115,7 +123,7 @@ pub enum SpreadError {
 /// Where a run is.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// `linking`, `warming up` or `spreading`.
+    /// `linking`, `warming up`, `spreading` or `further updates`.
     pub stage: &'static str,
     /// Simulated milliseconds.
     pub sim_ms: u64,
@@ -142,6 +150,14 @@ impl Spread {
     #[must_use]
     pub fn bound(&self) -> u32 {
         (u64::from(self.agents).next_power_of_two().trailing_zeros()) + 3
+    }
+
+    /// Milliseconds of a round as the bound counts them: an interval, or the three ways of an
+    /// exchange (digest, request, records) between two regions in the mean, if that takes longer.
+    /// Who asks in one round and has no answer before the next but one learns nothing in between.
+    #[must_use]
+    pub fn round_ms(&self) -> u64 {
+        (self.interval.as_millis() as u64).max((3.0 * self.latency.mean_ms()).ceil() as u64)
     }
 
     /// The adversaries, if these options make a run.
@@ -177,8 +193,9 @@ impl Spread {
 pub fn run(spread: &Spread, progress: &mut dyn FnMut(Progress)) -> Result<Report, SpreadError> {
     let parts = spread.parts()?;
     let settings = spread.settings()?;
-    // One writer for each warm-up, and that of the measured update.
-    let writers = spread.warm_up() as usize + 1;
+    // One writer for each warm-up, that of the measured update, and those of further ones.
+    let further = (spread.updates as usize).saturating_sub(1);
+    let writers = spread.warm_up() as usize + 1 + further.min(TURNS);
     let (corrupt, writers) = cast::cast(spread.agents, spread.seed, &parts, writers);
     let network =
         Network { latency: spread.latency.clone(), loss: spread.loss, ..Network::default() };
@@ -194,7 +211,13 @@ pub fn run(spread: &Spread, progress: &mut dyn FnMut(Progress)) -> Result<Report
     let mut run = Run { spread, parts, plan: &plan, honest, progress };
     run.warm_up(&mut crowd);
     let course = run.measure(&mut crowd);
-    Ok(run.report(&mut crowd, &course))
+    let mut report = run.report(&crowd, &course);
+    if report.informed >= 1.0 {
+        report.further_ms = run.further(&mut crowd);
+        report.notes.extend(further_note(&report));
+    }
+    run.judge(&mut crowd, &mut report);
+    Ok(report)
 }
 
 struct Run<'a> {
@@ -209,10 +232,51 @@ struct Run<'a> {
 /// What was seen while the measured update spread.
 struct Course {
     wrote: Slot,
-    ended: Slot,
+    /// The end of the last round in which a copy arrived.
+    rested: Slot,
+    /// Copies still arrived when the counting ended.
+    restless: bool,
     before: Tally,
     after: Tally,
     rows: Vec<RoundRow>,
+}
+
+/// The rounds so far.
+struct Rows {
+    all: Vec<RoundRow>,
+    last: Tally,
+    honest: u64,
+}
+
+impl Rows {
+    fn push(&mut self, crowd: &Crowd, theory: Option<&f64>) {
+        let (now, last) = (crowd.engine.tally(), self.last);
+        self.all.push(RoundRow {
+            round: self.all.len() as u32 + 1,
+            informed: now.informed,
+            honest: self.honest,
+            messages: now.messages - last.messages,
+            copies: now.copies - last.copies,
+            bytes: now.bytes - last.bytes,
+            theory: Some(theory.copied().unwrap_or(1.0)),
+        });
+        self.last = now;
+    }
+}
+
+/// How long further updates took, in words; none if there were none.
+fn further_note(report: &Report) -> Option<String> {
+    let mut times: Vec<u64> = report.further_ms.iter().flatten().copied().collect();
+    times.sort_unstable();
+    let slowest = *times.last()?;
+    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+    Some(format!(
+        "{}, one after the other: everywhere after {} ms (median), {} ms (99 %), {slowest} ms \
+         (slowest).",
+        count(times.len() as u64, "further update"),
+        at(0.5),
+        at(0.99)
+    ))
 }
 
 fn key(text: &str) -> Key {
@@ -274,29 +338,68 @@ impl Run<'_> {
                 _ => {}
             }
         }
-        let (mut rows, mut last) = (Vec::new(), before);
-        let all = self.theory();
+        let mut rows = Rows { all: Vec::new(), last: before, honest: self.honest };
+        let theory = self.theory();
+        let mut done = false;
         for round in 1..=MAX_ROUNDS {
             let end = wrote + round * self.interval();
-            let honest = self.honest;
-            let done = self.inform("spreading", crowd, end);
-            let now = crowd.engine.tally();
-            rows.push(RoundRow {
-                round: round as u32,
-                informed: now.informed,
-                honest,
-                messages: now.messages - last.messages,
-                copies: now.copies - last.copies,
-                bytes: now.bytes - last.bytes,
-                theory: Some(all.get(round as usize).copied().unwrap_or(1.0)),
-            });
-            last = now;
+            done = self.inform("spreading", crowd, end);
+            // A round is counted to its end, also the one in which the last one learns it.
+            crowd.run_until(end, |_| false);
+            rows.push(crowd, theory.get(round as usize));
             if done {
                 break;
             }
         }
-        let after = crowd.engine.tally();
-        Course { wrote, ended: crowd.engine.now, before, after, rows }
+        let mut rested = (crowd.engine.now, crowd.engine.tally(), rows.all.len());
+        let restless = done && !self.rest(crowd, &mut rows, &mut rested);
+        let (rested, after, rounds) = rested;
+        rows.all.truncate(rounds);
+        Course { wrote, rested, restless, before, after, rows: rows.all }
+    }
+
+    /// Lets rounds pass until no copy arrived for as long as the slowest answer takes; the trailing
+    /// quiet is left out of `rested`. Whether it came to that.
+    fn rest(&self, crowd: &mut Crowd, rows: &mut Rows, rested: &mut (Slot, Tally, usize)) -> bool {
+        let (interval, answer) = (self.interval(), 2 * self.spread.latency.longest_ms());
+        let quiet = interval.max(answer).div_ceil(interval);
+        let mut calm = 0;
+        for _ in 0..RESTLESS.max(2 * quiet) {
+            crowd.run_until(crowd.engine.now + interval, |_| false);
+            rows.push(crowd, None);
+            if rows.all.last().is_some_and(|row| row.copies > 0) {
+                *rested = (crowd.engine.now, crowd.engine.tally(), rows.all.len());
+                calm = 0;
+            } else {
+                calm += 1;
+            }
+            if calm == quiet {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The updates after the measured one: in how many milliseconds each was everywhere; none for
+    /// the last one if it never was.
+    fn further(&mut self, crowd: &mut Crowd) -> Vec<Option<u64>> {
+        let (mut times, first) = (Vec::new(), self.spread.warm_up() as usize + 1);
+        for n in 1..self.spread.updates {
+            // Not in step with the rounds, and not one behind the other.
+            let pause = mix(self.spread.seed ^ mix(n.into())) % self.interval();
+            crowd.run_until(crowd.engine.now + 1 + pause, |_| false);
+            crowd.watch(b"update");
+            let (wrote, turn) = (crowd.engine.now, first + n as usize % TURNS);
+            let turn = turn.min(self.plan.writers.len() - 1);
+            crowd.write(self.plan.writers[turn], &set("update", &format!("further {n}")));
+            let last = wrote + MAX_ROUNDS * self.interval();
+            let done = self.inform("further updates", crowd, last);
+            times.push(done.then(|| crowd.engine.now - wrote));
+            if !done {
+                break;
+            }
+        }
+        times
     }
 
     /// The share informed after each round if every node speaks to `fanout` others, in the mean:
@@ -310,51 +413,21 @@ impl Run<'_> {
         core::iter::successors(Some(1.0 / n), step).take(MAX_ROUNDS as usize).collect()
     }
 
-    fn report(&self, crowd: &mut Crowd, course: &Course) -> Report {
-        let spread = self.spread;
-        let mut times: Vec<(Slot, usize)> = crowd
-            .engine
-            .hosts()
-            .filter(|(_, host)| host.informed != NEVER)
-            .map(|(i, host)| (host.informed - course.wrote, i))
-            .collect();
-        times.sort_unstable();
-        let all = times.len() as u64 == self.honest;
-        let sim_ms =
-            if all { times.last().map_or(0, |(at, _)| *at) } else { course.ended - course.wrote };
-        let spent = |of: fn(&Tally) -> u64| {
-            (of(&course.after) - of(&course.before)) as f64 / f64::from(spread.agents)
-        };
-        let mut report = Report {
-            agents: spread.agents,
-            rounds: sim_ms.div_ceil(self.interval()) as u32,
-            sim_ms,
-            informed: times.len() as f64 / self.honest as f64,
-            copies_per_agent: spent(|tally| tally.copies),
-            bytes_per_agent: spent(|tally| tally.bytes),
-            events: course.after.events,
-            events_per_cpu_s: 0.0,
-            cpu_s: 0.0,
-            rss_bytes: 0,
-            trace_hash: format!("{:016x}", crowd.engine.trace()),
-            verdict: Verdict::Pass,
-            setup: self.setup(),
-            targets: Vec::new(),
-            broken: safety::check(crowd),
-            curve: curve(times.iter().map(|(at, _)| *at), self.honest),
-            per_round: course.rows.clone(),
-            regions: self.regions(crowd, &times),
-            faults: self.faults(sim_ms),
-            aftermath: None,
-            notes: self.notes(),
-            reproduce: self.command(),
-        };
-        if all {
+    /// What holds at the very end, after further updates.
+    fn judge(&self, crowd: &mut Crowd, report: &mut Report) {
+        report.events = crowd.engine.tally().events;
+        report.trace_hash = format!("{:016x}", crowd.engine.trace());
+        report.broken = safety::check(crowd);
+        if report.further_ms.contains(&None) {
+            let n = report.further_ms.len();
+            report
+                .broken
+                .push(format!("update {} was not everywhere in {MAX_ROUNDS} rounds", n + 1));
+        } else if report.informed >= 1.0 {
             report.broken.extend(self.quiesce(crowd));
         }
-        report.targets = liveness::targets(&report, spread.bound());
+        report.targets = liveness::targets(report, self.spread.bound());
         report.judge();
-        report
     }
 
     /// What liars wrote beside the update still spreads for a while; then honest nodes agree.
@@ -368,113 +441,8 @@ impl Run<'_> {
         let states = liveness::states(crowd);
         (states > 1).then(|| format!("honest nodes hold {states} different states at the end"))
     }
-
-    fn setup(&self) -> Setup {
-        let spread = self.spread;
-        let share = |part: &Part| (part.kind.to_string(), part.share);
-        Setup {
-            scenario: "spread".into(),
-            seed: spread.seed,
-            fanout: spread.fanout as u32,
-            interval_ms: self.interval(),
-            lanes: lanes(spread.lanes).into(),
-            latency: spread.latency.name().into(),
-            loss: spread.loss,
-            adversaries: self.parts.iter().map(share).collect(),
-            warm_up: spread.warm_up(),
-            wire: spread.encodes(),
-            inputs: format!("{:016x}", spread.latency.print()),
-            threads: spread.threads as u32,
-            version: env!("CARGO_PKG_VERSION").into(),
-        }
-    }
-
-    fn regions(&self, crowd: &Crowd, times: &[(Slot, usize)]) -> Vec<RegionCurve> {
-        let latency = &self.spread.latency;
-        let names = latency.regions().iter().enumerate();
-        let one = |(region, name): (usize, &String)| {
-            let lies = |i: &usize| latency.region_of(*i) == region;
-            let agents = (0..self.plan.nodes).filter(lies).count() as u32;
-            let honest = |i: &usize| lies(i) && crowd.engine.host(*i).is_honest();
-            let honest = (0..self.plan.nodes).filter(honest).count() as u64;
-            let times = times.iter().filter(|(_, i)| lies(i)).map(|(at, _)| *at);
-            RegionCurve { name: name.clone(), agents, curve: curve(times, honest) }
-        };
-        if names.len() > 1 { names.map(one).collect() } else { Vec::new() }
-    }
-
-    fn faults(&self, sim_ms: Slot) -> Vec<FaultSpan> {
-        let spread = self.spread;
-        let always = |what: String| FaultSpan { from_ms: 0.0, until_ms: Some(sim_ms as f64), what };
-        let loss =
-            (spread.loss > 0.0).then(|| format!("{} % of messages lost", percent(spread.loss)));
-        let liars = self.parts.iter().map(|Part { kind, share, nodes }| {
-            format!("{} % {kind}: {}", percent(*share), count(u64::from(*nodes), "node"))
-        });
-        loss.into_iter().chain(liars).map(always).collect()
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let each = self.plan.settings.wanted_links().min(self.plan.nodes - 1);
-        let mut notes = vec![format!(
-            "A flat overlay of sampled links: each node chose {each} others from one directory \
-             that all share; links stand for the whole run."
-        )];
-        if !self.spread.encodes() {
-            notes.push("Messages were not encoded (--wire does it); verdicts are real.".into());
-        }
-        notes
-    }
-
-    fn command(&self) -> String {
-        let s = self.spread;
-        let mut line = format!("knhk-mesh sim --agents {} --seed {}", s.agents, s.seed);
-        line += &format!(" --lanes {} --fanout {}", lanes(s.lanes), s.fanout);
-        line += &format!(" --interval-ms {}", self.interval());
-        line += &format!(" --latency {}", shell::word(s.latency.name()));
-        if s.loss > 0.0 {
-            line += &format!(" --loss {}", s.loss);
-        }
-        for Part { kind, share, .. } in &self.parts {
-            line += &format!(" --adversary {kind}={share}");
-        }
-        line
-    }
 }
 
 fn set(name: &str, value: &str) -> Op {
     Op::Set { key: key(name), value: value.to_owned().into(), ttl: None }
-}
-
-const fn lanes(lanes: Lanes) -> &'static str {
-    match lanes {
-        Lanes::All => "all",
-        Lanes::Repair => "repair",
-    }
-}
-
-fn percent(share: f64) -> f64 {
-    (share * 1_000.0).round() / 10.0
-}
-
-/// The share informed over time, from the times of each, ascending.
-fn curve(times: impl Iterator<Item = Slot>, of: u64) -> Vec<Point> {
-    let (mut points, mut informed) = (Vec::<Point>::new(), 0);
-    for at in times {
-        informed += 1;
-        let point = Point { ms: at as f64, informed: informed as f64 / of.max(1) as f64 };
-        match points.last_mut() {
-            Some(last) if last.ms == point.ms => *last = point,
-            _ => points.push(point),
-        }
-    }
-    thin(points)
-}
-
-/// At most [`MAX_POINTS`] of them, first and last kept.
-fn thin(points: Vec<Point>) -> Vec<Point> {
-    let every = points.len().div_ceil(MAX_POINTS).max(1);
-    let last = points.len().saturating_sub(1);
-    let kept = points.into_iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last);
-    kept.map(|(_, point)| point).collect()
 }

@@ -2,16 +2,20 @@
 //! happens between two slots, one after the other, so it is the same for any number of threads.
 //!
 //! ```text
-//!   World --slot by slot--> Engine --requests--> dials and closed links --> LinkUp, LinkDown
+//!   World --slot by slot--> Engine --requests--> links: dials, closed links --> LinkUp, LinkDown
+//!     |-- write, fork, inject, slow_down ...                 here
+//!     |-- dial, split, heal, unlink                          links
+//!     `-- add, kill, restart, move_away                      processes; standing: all at once
 //! ```
 
+mod links;
+mod processes;
 mod saying;
 mod standing;
 
 use core::cmp::Reverse;
 use core::time::Duration;
 use std::collections::{BTreeSet, BinaryHeap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -19,26 +23,22 @@ use knhk_mesh_core::config::{Config, Settings};
 use knhk_mesh_core::crdt::{Contribution, Op};
 use knhk_mesh_core::digest::Root;
 use knhk_mesh_core::error::WriteError;
-use knhk_mesh_core::identity::{AgentNo, Incarnation, Keypair, NodeId, Seq};
-use knhk_mesh_core::messages::sink::{OwnRecord, WriteId};
+use knhk_mesh_core::identity::{AgentNo, Incarnation, NodeId, Seq};
+use knhk_mesh_core::messages::sink::WriteId;
 use knhk_mesh_core::messages::{Input, Lane, Message, Receipt};
-use knhk_mesh_core::node::{Node, Restored};
-use knhk_mesh_core::rng::{Rng, mix};
+use knhk_mesh_core::node::Node;
+use knhk_mesh_core::rng::Rng;
 use knhk_mesh_core::telemetry::Event;
 use knhk_mesh_core::time::{Now, Time};
 
 use crate::adversary::{Conduct, Kind, forked};
 pub use crate::engine::host::Change;
-use crate::engine::host::{Host, NEVER};
-use crate::engine::shard::Request;
 use crate::engine::{Engine, QueueKind, Shared, Slot, Tally, Who};
-use crate::network::{Group, Network};
+use crate::network::Network;
+use links::Dial;
 
 /// A machine's place in the world.
 pub type NodeIx = usize;
-
-/// Milliseconds until a dial has an answer: three ways of the lan.
-const DIAL: Slot = 3;
 
 /// How a world is run; none of it changes what happens, except `wire` in its cost.
 #[derive(Clone, Copy, Debug)]
@@ -68,15 +68,6 @@ pub struct World {
     rng: Rng,
     seed: u64,
     order: u64,
-}
-
-/// A dial that is answered at `slot`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Dial {
-    slot: Slot,
-    order: u64,
-    from: NodeIx,
-    to: NodeIx,
 }
 
 impl World {
@@ -124,66 +115,6 @@ impl World {
         world
     }
 
-    /// One more machine with a new key; it starts knowing three others.
-    pub fn add(&mut self) -> NodeIx {
-        let i = self.len();
-        self.keys.push(self.key(i));
-        let restored = Restored { new_key: true, ..Restored::default() };
-        let node = self.make_node(i, &restored);
-        self.put(i, node);
-        for _ in 0..i.min(3) {
-            let seed = self.rng.below(i as u32) as usize;
-            self.dial(i, seed);
-        }
-        i
-    }
-
-    fn key(&self, i: NodeIx) -> [u8; 32] {
-        let mut key = [0; 32];
-        for (at, chunk) in key.chunks_mut(8).enumerate() {
-            chunk.copy_from_slice(&mix(self.seed ^ ((i as u64) << 8) ^ at as u64).to_le_bytes());
-        }
-        key
-    }
-
-    fn put(&mut self, i: NodeIx, node: Node) {
-        if let Who::Known { ids, machines } = &mut self.engine.shared.who {
-            machines.insert(node.id(), i);
-            ids.push(node.id());
-        }
-        self.engine.add(Host::new(node));
-        self.schedule(i);
-    }
-
-    fn make_node(&self, i: NodeIx, restored: &Restored) -> Node {
-        // Each node listens at an address of its own; the world routes by id.
-        let mut config = (**self.settings).clone();
-        let latency = &self.engine.shared.network.latency;
-        if latency.regions().len() > 1 {
-            config.region.clone_from(&latency.regions()[latency.region_of(i)]);
-        }
-        config.addresses = vec![self.address(i)];
-        let settings = Settings::new(config);
-        let Ok(settings) = settings else { unreachable!() };
-        let signer = Box::new(Keypair::from_secret(&self.keys[i]));
-        let seed = mix(self.seed ^ (i as u64 + 1));
-        Node::new(settings, signer, restored, seed, self.clock())
-    }
-
-    /// Where node `i` listens.
-    #[must_use]
-    pub fn address(&self, i: NodeIx) -> SocketAddr {
-        let port = 10_000 + (i % 50_000) as u16;
-        let own = (i < self.len()).then(|| self.engine.host(i).own.as_ref()).flatten();
-        SocketAddr::from(([127, 0, own.map_or(0, |own| own.moves), 1], port))
-    }
-
-    /// From its next start on node `i` listens at another address.
-    pub fn move_away(&mut self, i: NodeIx) {
-        let own = self.engine.host_mut(i).own();
-        own.moves = own.moves.wrapping_add(1);
-    }
-
     /// What the network does from now on.
     pub const fn network(&mut self) -> &mut Network {
         &mut self.engine.shared.network
@@ -214,9 +145,15 @@ impl World {
         self.engine.shared.any_slow = true;
     }
 
-    /// From now on node `i` breaks the protocol.
+    /// From now on node `i` breaks the protocol; a censor hides nobody.
     pub fn corrupt(&mut self, i: NodeIx, kind: Kind) {
-        self.engine.host_mut(i).own().conduct = Some(Conduct::new(kind));
+        self.corrupt_hiding(i, kind, &[]);
+    }
+
+    /// The same; a censor hides what `authors` sign.
+    pub fn corrupt_hiding(&mut self, i: NodeIx, kind: Kind, authors: &[NodeIx]) {
+        let hidden = authors.iter().map(|&author| self.id(author)).collect();
+        self.engine.host_mut(i).own().conduct = Some(Conduct::new(kind).hiding(hidden));
         if kind == Kind::TimeShift {
             self.set_clock_error(i, 3_600_000);
         }
@@ -303,11 +240,6 @@ impl World {
         self.engine.host(i).up
     }
 
-    /// The links that stand, each with the smaller end first.
-    pub fn links(&self) -> impl Iterator<Item = (NodeIx, NodeIx)> + '_ {
-        self.links.iter().copied()
-    }
-
     /// Nodes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -369,103 +301,6 @@ impl World {
         self.engine.host(i).own.as_ref().map_or(&[], |own| &own.done)
     }
 
-    /// Node `a` dials node `b`; the network decides whether a link comes of it.
-    pub fn dial(&mut self, a: NodeIx, b: NodeIx) {
-        self.order += 1;
-        let slot = self.engine.now + DIAL;
-        self.dials.push(Reverse(Dial { slot, order: self.order, from: a, to: b }));
-    }
-
-    /// Cuts the world: links across the cut end on both sides.
-    pub fn split(&mut self, at: NodeIx) {
-        self.network().split(at);
-        self.end_cut_links();
-    }
-
-    /// Ends the links that the network does not carry any more, both ends at once.
-    pub fn end_cut_links(&mut self) {
-        let network = &self.engine.shared.network;
-        let cut: Vec<_> =
-            self.links.iter().filter(|(a, b)| !network.connects(*a, *b)).copied().collect();
-        for (a, b) in cut {
-            self.unlink(a, b);
-        }
-    }
-
-    /// Mends every cut; after a split the first `dials` nodes dial one of the other side.
-    pub fn heal(&mut self, dials: usize) {
-        let cuts = core::mem::take(&mut self.network().cuts);
-        let at = cuts.iter().find_map(|cut| match cut.from {
-            Group::Range(0, at) if at < self.len() => Some(at),
-            _ => None,
-        });
-        let Some(at) = at else { return };
-        for i in 0..dials.min(at) {
-            let other = at + self.rng.below((self.len() - at) as u32) as usize;
-            self.dial(i, other);
-        }
-    }
-
-    /// Kills the process of node `i`.
-    pub fn kill(&mut self, i: NodeIx) {
-        let host = self.engine.host_mut(i);
-        host.up = false;
-        host.boots = host.boots.wrapping_add(1);
-        self.engine.shared.boots[i] = self.engine.host(i).boots;
-        let cut: Vec<_> = self.links.iter().filter(|(a, b)| *a == i || *b == i).copied().collect();
-        for (a, b) in cut {
-            self.unlink(a, b);
-        }
-    }
-
-    /// What node `i` has on disk now.
-    #[must_use]
-    pub fn disk(&self, i: NodeIx) -> Vec<OwnRecord> {
-        self.engine.host(i).own.as_ref().map(|own| own.disk.clone()).unwrap_or_default()
-    }
-
-    /// Starts node `i` again, with its disk or without.
-    pub fn restart(&mut self, i: NodeIx, with_disk: bool, seeds: &[NodeIx]) {
-        let own = self.engine.host_mut(i).own();
-        if !with_disk {
-            own.disk.clear();
-            own.incarnation = None;
-        }
-        self.start(i, false, seeds);
-    }
-
-    /// Starts node `i` again with an older copy of its disk.
-    pub fn restart_from(&mut self, i: NodeIx, copy: Vec<OwnRecord>, seeds: &[NodeIx]) {
-        self.engine.host_mut(i).own().disk = copy;
-        self.start(i, true, seeds);
-    }
-
-    fn start(&mut self, i: NodeIx, outdated: bool, seeds: &[NodeIx]) {
-        let own = self.engine.host_mut(i).own();
-        own.peers.clear();
-        let incarnation = own.incarnation;
-        let records = own.disk.iter().map(|r| r.bytes.clone()).collect();
-        let restored = Restored { incarnation, records, outdated, new_key: false };
-        let node = self.make_node(i, &restored);
-        let host = self.engine.host_mut(i);
-        (host.node, host.up, host.wake) = (node, true, NEVER);
-        self.schedule(i);
-        seeds.iter().for_each(|&seed| self.dial(i, seed));
-    }
-
-    /// Ends the link between two nodes.
-    pub fn unlink(&mut self, a: NodeIx, b: NodeIx) {
-        self.links.remove(&(a.min(b), a.max(b)));
-        for (me, other) in [(a, b), (b, a)] {
-            let other = self.engine.host(other).node.id();
-            if self.engine.host(me).up
-                && let Some(peer) = self.engine.host(me).node.peer(&other)
-            {
-                self.handle(me, Input::LinkDown(peer));
-            }
-        }
-    }
-
     fn schedule(&mut self, i: NodeIx) {
         let now = self.engine.now;
         let (shard, local, shared) = self.engine.place(i);
@@ -507,40 +342,10 @@ impl World {
         self.grant_requests();
     }
 
-    /// What nodes asked for in the last slot or call; granting may lead to more.
-    fn grant_requests(&mut self) {
-        loop {
-            let requests = self.engine.take_requests();
-            if requests.is_empty() {
-                return;
-            }
-            for request in requests {
-                match request {
-                    Request::Connect { from, to } => self.dial(from, to),
-                    Request::Close { a, b } => self.unlink(a, b),
-                }
-            }
-        }
-    }
-
     /// Virtual time since the start.
     #[must_use]
     pub const fn now(&self) -> Time {
         Time::from_ms(self.engine.now)
-    }
-
-    fn answer(&mut self, Dial { from, to, .. }: Dial) {
-        let both = from != to && self.is_up(from) && self.is_up(to);
-        let ids = [from, to].map(|i| self.engine.host(i).node.id());
-        if !both || !self.engine.shared.network.connects(from, to) {
-            if self.is_up(from) {
-                self.handle(from, Input::DialFailed(ids[1]));
-            }
-            return;
-        }
-        self.links.insert((from.min(to), from.max(to)));
-        self.handle(from, Input::LinkUp { node: ids[1], chosen: true });
-        self.handle(to, Input::LinkUp { node: ids[0], chosen: false });
     }
 
     /// Gives node `to` bytes as if they came from `from` on `lane`, at once.

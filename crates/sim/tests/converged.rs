@@ -105,6 +105,20 @@ fn an_idle_mesh_falls_silent_and_one_write_wakes_it() {
     assert!(rounds(&world) - before < 8 * 60, "and sleeps again");
 }
 
+/// With many links each is seldom heard from while all back off: that nobody spoke for a while is
+/// no reason to hurry, or one node after the other goes on at full rate until the next write.
+#[test]
+fn silence_wakes_nobody_in_an_idle_mesh() {
+    let mut world = settled(40, Config { chosen_links: 6, ..Config::default() }, 5);
+    world.run_for(seconds(10));
+    let each = |world: &World| (0..40).map(|i| world.node(i).counters().rounds).collect::<Vec<_>>();
+    let before = each(&world);
+    world.run_for(seconds(120));
+    let most = each(&world).iter().zip(&before).map(|(now, before)| now - before).max();
+    // 16 intervals of 100 ms with their jitter: 84 rounds at most, 1,200 without back-off.
+    assert!(most.is_some_and(|most| most < 100), "{most:?} rounds in two minutes");
+}
+
 /// Milliseconds between the rounds of a node that a write of its peer wakes.
 fn gaps_after_a_write(config: Config) -> Vec<u128> {
     let mut world = settled(2, config, 6);

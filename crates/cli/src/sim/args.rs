@@ -120,9 +120,12 @@ pub(crate) struct Run {
     #[arg(long, value_name = "F", default_value = "0", value_parser = share)]
     pub(crate) silent: f64,
     /// Share of the nodes that break the protocol in this way; can be repeated.
-    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, equivocate
+    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, censor, equivocate
     #[arg(verbatim_doc_comment, long, value_name = "KIND=F", value_parser = adversary)]
     pub(crate) adversary: Vec<(Kind, f64)>,
+    /// Updates, one after the other; the first is measured in full, of the others only the time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = updates())]
+    pub(crate) updates: u32,
     /// How long messages take: lan, world, a range such as 10-50ms, or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "lan")]
     pub(crate) latency: String,
@@ -168,7 +171,7 @@ impl From<Queue> for QueueKind {
 }
 
 /// What a scenario decides itself.
-const ALL_OF_SPREAD: [&str; 10] = [
+const ALL_OF_SPREAD: [&str; 11] = [
     "agents",
     "lanes",
     "fanout",
@@ -176,6 +179,7 @@ const ALL_OF_SPREAD: [&str; 10] = [
     "loss",
     "silent",
     "adversary",
+    "updates",
     "latency",
     "topology",
     "wire",
@@ -204,6 +208,10 @@ pub(crate) struct Matrix {
     /// The first of the seeds
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Updates for each line, over all its seeds, of which the share in time is shown [default: as
+    /// many as the SLA needs up to 10,000 nodes, one a seed above]
+    #[arg(long, value_name = "U", value_parser = updates())]
+    pub(crate) updates: Option<u32>,
     /// Which lanes carry updates
     #[arg(long, value_enum, default_value_t = LanesArg::All)]
     pub(crate) lanes: LanesArg,
@@ -242,6 +250,10 @@ fn threads() -> RangedI64ValueParser<u8> {
 
 fn seeds() -> RangedI64ValueParser<u32> {
     RangedI64ValueParser::new().range(1..=1_000)
+}
+
+fn updates() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=100_000)
 }
 
 /// `0.33`, `33%`.

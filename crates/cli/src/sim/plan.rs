@@ -33,6 +33,7 @@ pub(super) fn spread(args: &Run) -> Result<Spread, Failure> {
         adversaries: silent.into_iter().chain(args.adversary.iter().copied()).collect(),
         latency: latency(&args.latency)?,
         wire: args.wire,
+        updates: args.updates,
         ..usual
     })
 }

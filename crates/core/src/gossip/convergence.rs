@@ -24,6 +24,13 @@ impl Gossip {
         self.converged_at(scene.now.mono, scene.settings)
     }
 
+    /// Whether links that were heard lately hold something else. Silence is no contradiction: peers
+    /// that back off are seldom heard, and who hurried because of it would hear them no sooner.
+    pub(super) fn is_contradicted<S: Sink>(&mut self, scene: &mut Scene<'_, S>) -> bool {
+        let converged = self.is_converged(scene);
+        !converged && self.count_agreeing(scene.now.mono, scene.settings).0 > 0
+    }
+
     /// The same from the last root that was taken: a few compares.
     #[must_use]
     pub fn converged_at(&self, now: Time, settings: &Settings) -> bool {

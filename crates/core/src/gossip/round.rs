@@ -29,10 +29,10 @@ impl Gossip {
         let late = scene.now.mono.since(self.next_round) > scene.settings.interval / 8;
         self.strain =
             if late { (self.strain + 1).min(MAX_STRAIN) } else { self.strain.saturating_sub(1) };
-        self.calm = match (self.changed, self.is_converged(scene)) {
+        self.calm = match (self.changed, self.is_contradicted(scene)) {
             (true, _) => self.calm.min(CALM),
-            (false, true) => (self.calm + 1).min(CALM + MAX_BACK_OFF),
-            (false, false) => 0,
+            (false, false) => (self.calm + 1).min(CALM + MAX_BACK_OFF),
+            (false, true) => 0,
         };
         self.changed = false;
         let whole = self.effective_interval(scene.settings);

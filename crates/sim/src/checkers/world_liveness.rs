@@ -10,11 +10,16 @@ use crate::world::{NodeIx, World};
 
 /// How many of `live` hold the state that most of them hold.
 pub(crate) fn in_agreement(world: &mut World, live: &[NodeIx]) -> usize {
-    let mut roots: BTreeMap<Root, usize> = BTreeMap::new();
+    agreeing(world, live).len()
+}
+
+/// Those of `live` that hold the state that most of them hold.
+pub(crate) fn agreeing(world: &mut World, live: &[NodeIx]) -> Vec<NodeIx> {
+    let mut holders: BTreeMap<Root, Vec<NodeIx>> = BTreeMap::new();
     for &i in live {
-        *roots.entry(world.node_mut(i).root()).or_default() += 1;
+        holders.entry(world.node_mut(i).root()).or_default().push(i);
     }
-    roots.into_values().max().unwrap_or_default()
+    holders.into_values().max_by_key(Vec::len).unwrap_or_default()
 }
 
 /// Whether node `at` holds the goodbye of node `other`. That it does not list it proves nothing: a

@@ -27,6 +27,8 @@ pub(crate) struct Host {
     /// Its process; messages to an earlier one are void.
     pub(crate) boots: u8,
     pub(crate) up: bool,
+    /// Draws that were made for what it sends: the next one is keyed by this number.
+    pub(crate) draws: u32,
     /// What few machines need.
     pub(crate) own: Option<Box<Own>>,
 }
@@ -66,7 +68,7 @@ pub(crate) struct Own {
 
 impl Host {
     pub(crate) fn new(node: Node) -> Self {
-        Host { node, wake: NEVER, informed: NEVER, boots: 0, up: true, own: None }
+        Host { node, wake: NEVER, informed: NEVER, boots: 0, up: true, draws: 0, own: None }
     }
 
     pub(crate) fn own(&mut self) -> &mut Own {

@@ -32,9 +32,9 @@ use verdicts::Verdicts;
 
 /// Parts of a world, whatever its size and the number of threads.
 pub(crate) const SHARDS: usize = 8;
-/// Events that wait in all slots from which a second thread is worth its start: queues do not know
-/// how many are of the next slot. The unit tests start one for each slot: what they run is small.
-const WORTH_A_THREAD: usize = if cfg!(test) { 1 } else { 4_000 };
+/// Events of one slot from which a second thread is worth its start. The unit tests start one for
+/// each slot: what they run is small.
+const WORTH_A_THREAD: usize = if cfg!(test) { 1 } else { 256 };
 /// Wall clock of the world's first moment: 2026-01-01.
 const EPOCH_MS: u64 = 1_767_225_600_000;
 
@@ -98,7 +98,7 @@ impl Shared {
         host.own().peers.get(&peer).copied()
     }
 
-    fn slowness(&self, machine: usize) -> Slot {
+    pub(crate) fn slowness(&self, machine: usize) -> Slot {
         if self.any_slow { self.slow.get(&machine).copied().unwrap_or(0) } else { 0 }
     }
 }
@@ -153,9 +153,9 @@ impl Engine {
     pub(crate) fn step(&mut self, slot: Slot) {
         assert!(slot >= self.now, "time does not go back");
         self.now = slot;
+        let worth_it = self.threads > 1 && self.due(slot) >= WORTH_A_THREAD;
         let Engine { shards, shared, threads, .. } = self;
-        let waiting: usize = shards.iter().map(|shard| shard.queue.len()).sum();
-        if *threads > 1 && waiting >= WORTH_A_THREAD {
+        if worth_it {
             let (mut rest, mut left) = (&mut shards[..], *threads);
             std::thread::scope(|scope| {
                 // As even as can be: five threads of eight shards take 2, 2, 2, 1, 1.
@@ -170,6 +170,11 @@ impl Engine {
             shards.iter_mut().for_each(|shard| shard.step(slot, shared));
         }
         self.carry_mail();
+    }
+
+    /// Events that happen in `slot`, those that they cause in it left out.
+    fn due(&self, slot: Slot) -> usize {
+        self.shards.iter().map(|shard| shard.queue.due(slot)).sum()
     }
 
     /// Outboxes to queues, in the order of the senders' shards.
@@ -204,5 +209,24 @@ impl Engine {
     /// Depends on everything that happened.
     pub(crate) fn trace(&self) -> u64 {
         self.shards.iter().fold(0, |all, shard| mix(all ^ shard.trace))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::event::Event;
+    use super::*;
+
+    #[test]
+    fn only_what_is_due_in_a_slot_is_worth_a_thread() {
+        for kind in [QueueKind::Wheel, QueueKind::Heap] {
+            let shared = Shared::new(Network::default(), true, Who::Listed);
+            let mut engine = Engine::new(shared, 1, kind, 2);
+            for n in 0..10_000 {
+                engine.shards[n % SHARDS].queue.push(7 + n as Slot, Event::timer(n, 0));
+            }
+            (0..300).for_each(|n| engine.shards[3].queue.push(8, Event::timer(n, 0)));
+            assert_eq!([6, 7, 8, 5_000].map(|slot| engine.due(slot)), [0, 1, 301, 1], "{kind:?}");
+        }
     }
 }

@@ -10,6 +10,9 @@
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use super::event::{Event, Slot};
 
 /// Slots of the ring.
@@ -71,6 +74,14 @@ impl Queue {
     pub(crate) fn recycle(&mut self, chunk: Vec<Event>) {
         if let Queue::Wheel(wheel) = self {
             wheel.recycle(chunk);
+        }
+    }
+
+    /// Events that wait in `slot`, which is the next one with any or later.
+    pub(crate) fn due(&self, slot: Slot) -> usize {
+        match self {
+            Queue::Wheel(wheel) => wheel.due(slot),
+            Queue::Heap(heap) => heap.due.get(&slot).copied().unwrap_or(0),
         }
     }
 
@@ -156,6 +167,15 @@ impl Wheel {
         self.overflow.keys().next().copied()
     }
 
+    fn due(&self, slot: Slot) -> usize {
+        if slot - self.now >= SPAN {
+            return self.overflow.get(&slot).map_or(0, Vec::len);
+        }
+        // All chunks but the last are full.
+        let chunks = &self.ring[(slot % SPAN) as usize].chunks;
+        chunks.back().map_or(0, |last| (chunks.len() - 1) * CHUNK + last.len())
+    }
+
     /// Time has come to `slot`: what lies within the ring's reach now moves into it, before
     /// anything is pushed there directly.
     fn advance(&mut self, slot: Slot) {
@@ -191,6 +211,8 @@ impl Wheel {
 #[derive(Debug, Default)]
 pub(crate) struct Heap {
     queue: BinaryHeap<Reverse<Due>>,
+    /// How many of them are of each slot.
+    due: HashMap<Slot, usize, FixedState>,
     pushed: u64,
 }
 
@@ -204,6 +226,7 @@ struct Due {
 impl Heap {
     fn push(&mut self, slot: Slot, event: Event) {
         self.pushed += 1;
+        *self.due.entry(slot).or_default() += 1;
         self.queue.push(Reverse(Due { slot, order: self.pushed, event }));
     }
 
@@ -212,6 +235,7 @@ impl Heap {
         while self.queue.peek().is_some_and(|Reverse(due)| due.slot == slot) {
             events.extend(self.queue.pop().map(|Reverse(due)| due.event));
         }
+        self.due.remove(&slot);
         events
     }
 }
@@ -253,21 +277,26 @@ mod tests {
                     queue.push(*slot, Event::timer(id, 0));
                 }
                 while let Some(slot) = queue.next() {
+                    let of_slot = |queue: &Queue| queue.due(slot);
+                    let (mut taken, mut due) = (0, of_slot(&queue));
                     loop {
                         let chunk = queue.take(slot);
                         if chunk.is_empty() {
                             break;
                         }
+                        taken += chunk.len();
                         for event in &chunk {
                             seen.push((slot, event.to(), event.boots()));
                             let (_, later, again) = pushes[event.to()];
                             if usize::from(event.boots()) < again {
                                 let next = Event::timer(event.to(), event.boots() + 1);
                                 queue.push(slot + later, next);
+                                due += usize::from(later == 0);
                             }
                         }
                         queue.recycle(chunk.into_iter().take(0).collect());
                     }
+                    assert_eq!((taken, of_slot(&queue)), (due, 0), "what was due was taken");
                 }
                 assert_eq!(queue.len(), 0);
                 seen

@@ -70,7 +70,7 @@ pub(crate) struct Shard {
     pub(crate) outcome: Outcome,
     /// All prunes are one: a flood is answered by twenty of them a node.
     prune: Arc<Body>,
-    rng: Rng,
+    seed: u64,
     pub(crate) trace: u64,
     pub(crate) tally: Tally,
 }
@@ -85,7 +85,7 @@ impl Shard {
             requests: Vec::new(),
             outcome: Outcome::default(),
             prune: Arc::new(Body::new(Lane::Control, Message::Prune, false)),
-            rng: Rng::new(mix(seed ^ (number as u64) << 48)),
+            seed,
             trace: number as u64,
             tally: Tally::default(),
         }
@@ -284,6 +284,15 @@ impl Shard {
         self.call(slot, local, shared, Input::Persisted(batch.id, stored));
     }
 
+    /// A stream for one thing that machine `local` does: a function of the run's seed, the machine
+    /// and a number of its own, so that no machine's luck depends on what others do.
+    fn draw(&mut self, local: usize) -> Rng {
+        let machine = (local * SHARDS + self.number) as u64;
+        let host = &mut self.hosts[local];
+        host.draws = host.draws.wrapping_add(1);
+        Rng::new(mix(self.seed ^ mix(machine << 32 | u64::from(host.draws))))
+    }
+
     fn send_all(&mut self, slot: Slot, local: usize, shared: &Shared) {
         let mut sends = core::mem::take(&mut self.outcome.sends);
         let mut to = core::mem::take(&mut self.outcome.to);
@@ -291,15 +300,16 @@ impl Shard {
         for (count, lane, message) in sends.drain(..) {
             let receivers = first..first + count;
             first += count;
+            if self.hosts[local].is_honest() {
+                self.send(slot, local, &to[receivers], lane, message, shared);
+                continue;
+            }
+            let (sending, mut rng) = ((to[receivers].to_vec(), lane, message), self.draw(local));
             let conduct = self.hosts[local].own.as_mut().and_then(|own| own.conduct.as_mut());
-            match conduct {
-                None => self.send(slot, local, &to[receivers], lane, message, shared),
-                Some(conduct) => {
-                    let sending = (to[receivers].to_vec(), lane, message);
-                    for (to, lane, message) in conduct.bend(sending, &mut self.rng) {
-                        self.send(slot, local, &to, lane, message, shared);
-                    }
-                }
+            let bent =
+                conduct.map(|conduct| conduct.bend(slot, sending, &mut rng)).unwrap_or_default();
+            for (to, lane, message) in bent {
+                self.send(slot, local, &to, lane, message, shared);
             }
         }
         to.clear();
@@ -337,7 +347,8 @@ impl Shard {
                 self.hosts[local].own().sent += u64::from(body.len);
             }
             let slow = wait + shared.slowness(from) + shared.slowness(to);
-            for delay in shared.network.fate(from, to, &mut self.rng).into_iter().flatten() {
+            let mut rng = self.draw(local);
+            for delay in shared.network.fate(from, to, &mut rng).into_iter().flatten() {
                 let event = Event::delivery(from, to, shared.boots[to], Arc::clone(&body));
                 self.outbox[to % SHARDS].push((slot + delay + slow, event));
             }
@@ -359,5 +370,46 @@ impl Shard {
         }
         own.uplink_busy = now + backlog + u64::from(len) * 1_000_000 / bandwidth.max(1);
         Some(backlog / 1_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crowd::{Crowd, Plan};
+    use crate::network::Network;
+    use crate::world::Drive;
+    use knhk_mesh_core::config::{Config, Settings};
+
+    /// When the messages of machine 0 arrive if machine 8, of the same shard, sends `before` it.
+    fn arrivals(before: usize) -> Vec<(Slot, usize)> {
+        let network =
+            Network { latency: "1-500ms".parse().unwrap(), loss: 0.5, ..Network::default() };
+        let mut crowd = Crowd::new(
+            &Plan {
+                settings: Settings::new(Config::default()).unwrap(),
+                network,
+                nodes: 16,
+                seed: 1,
+                drive: Drive::default(),
+                corrupt: Default::default(),
+                writers: Vec::new(),
+            },
+            |_| (),
+        );
+        let (shard, _, shared) = crowd.engine.place(0);
+        let to: Vec<PeerIx> = (1..8).map(|i| PeerIx::new(i, 0)).collect();
+        for local in core::iter::repeat_n(1, before).chain([0]) {
+            shard.send(5, local, &to, Lane::Control, Message::Recover, shared);
+        }
+        let mail = shard.outbox.iter().flatten().filter(|(_, event)| event.from() == 0);
+        mail.map(|(slot, event)| (*slot, event.to())).collect()
+    }
+
+    #[test]
+    fn the_luck_of_a_machine_does_not_depend_on_what_others_send() {
+        assert!((1..7).contains(&arrivals(0).len()), "some are lost");
+        assert_eq!(arrivals(0), arrivals(1));
+        assert_eq!(arrivals(0), arrivals(5));
     }
 }

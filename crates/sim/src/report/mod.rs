@@ -35,12 +35,20 @@ pub struct Report {
     pub rounds: u32,
     /// The same in simulated milliseconds.
     pub sim_ms: u64,
+    /// Milliseconds of a round as the bound on rounds counts them: an interval, or the mean
+    /// exchange between two regions if that takes longer.
+    #[serde(default)]
+    pub round_ms: u64,
+    /// Milliseconds from the write for which copies and bytes are counted: until no copy arrived
+    /// any more; of a scenario, the whole run.
+    #[serde(default)]
+    pub counted_ms: u64,
     /// Share of the honest nodes that are up and have the update, 0-1; of a scenario, that hold the
     /// state that most of them hold.
     pub informed: f64,
-    /// Payload copies received a node, duplicates included, from the write on.
+    /// Payload copies received a node, duplicates included, from the write until the update rested.
     pub copies_per_agent: f64,
-    /// Bytes sent a node, from the write on.
+    /// Bytes sent a node in the same time.
     pub bytes_per_agent: f64,
     /// Deliveries and timers that the whole run handled.
     pub events: u64,
@@ -71,6 +79,9 @@ pub struct Report {
     /// What only a scenario measures; none of a spread run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aftermath: Option<Aftermath>,
+    /// Milliseconds until each further update was everywhere; none if it never was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_ms: Vec<Option<u64>>,
     /// What the reader has to know to judge the run, such as "flat overlay".
     pub notes: Vec<String>,
     /// The command that gives this run again.

@@ -1,8 +1,9 @@
 //! What a scenario must not say although each of its figures is in range: it names nodes that never
 //! exist, or asks for what would be ignored.
 
-use super::file::{At, File, Restart, Side, Who};
+use super::file::{At, File, Hostile, Restart, Side, Who};
 use super::stage::SEEDS;
+use crate::adversary::Kind;
 
 /// What is wrong with the moment `at`, in words.
 pub(super) fn moment(file: &File, at: &At) -> Result<(), String> {
@@ -38,11 +39,24 @@ pub(super) fn moment(file: &File, at: &At) -> Result<(), String> {
             "the first {SEEDS} nodes are everybody's seeds: they are never hostile"
         ));
     }
+    if let Some(hostile) = &at.adversary {
+        censored(nodes, hostile)?;
+    }
     match &at.restart {
         Some(Restart { who, .. }) if matches!(who.0, Who::Any(_) | Who::Share(_) | Who::All) => {
             Err("who starts again is `down`, or nodes by number such as `7` or `10..20`".into())
         }
         _ => Ok(()),
+    }
+}
+
+/// A censor hides somebody by number, and nobody else hides anybody.
+fn censored(nodes: usize, hostile: &Hostile) -> Result<(), String> {
+    match (hostile.kind.0, hostile.hides.as_ref().map(|who| who.0)) {
+        (Kind::Censor, Some(who @ Who::Range(..))) => exist(nodes, &who),
+        (Kind::Censor, _) => Err("a censor `hides` nodes by number, such as `7` or `3..5`".into()),
+        (kind, Some(_)) => Err(format!("`hides` says whom a censor hides; {kind} hides nobody")),
+        (_, None) => Ok(()),
     }
 }
 

@@ -8,14 +8,15 @@ use knhk_mesh_core::rng::{Rng, mix};
 use knhk_mesh_core::time::Time;
 
 use super::ScenarioError;
-use super::file::{Detecting, File, Lane};
+use super::file::{File, Lane, Watching};
 use super::ledger;
 use super::showing::{Measured, report};
 use super::stage::{Stage, TICK};
 use crate::checkers::{world_liveness, world_safety};
 use crate::engine::{Slot, Tally};
+use crate::latency::Latency;
 use crate::network::Network;
-use crate::report::{Point, Report, RoundRow};
+use crate::report::{Point, RegionCurve, Report, RoundRow};
 use crate::spread::Progress;
 use crate::world::{Drive, NodeIx, World};
 
@@ -45,6 +46,7 @@ pub(super) fn run(
         ..Network::default()
     };
     let rng = Rng::new(mix(file.seed ^ 0x7363_656e));
+    let by_region = regions(&network.latency, file.agents.0 as usize);
     let world = World::driven(file.agents.0 as usize, config, network, file.seed, drive);
     let most = file.seconds.0 * 1_000 + file.expect.agree_within_ms.0;
     let each = most.div_ceil(MAX_ROWS).next_multiple_of(interval);
@@ -56,13 +58,25 @@ pub(super) fn run(
         most,
         rows: Vec::new(),
         curve: Vec::new(),
+        by_region,
         last: Tally::default(),
         busiest: Busiest::default(),
         progress,
     };
     course.faults()?;
     let measured = course.settle();
-    Ok(report(file, drive, course.stage, course.rows, course.curve, &measured))
+    let Course { stage, rows, curve, by_region, .. } = course;
+    Ok(Report { regions: by_region, ..report(file, drive, stage, rows, curve, &measured) })
+}
+
+/// A curve for each region, if there are several; their nodes are those of the start.
+fn regions(latency: &Latency, nodes: usize) -> Vec<RegionCurve> {
+    let names = latency.regions().iter().enumerate();
+    let one = |(region, name): (usize, &String)| {
+        let agents = (0..nodes).filter(|&i| latency.region_of(i) == region).count() as u32;
+        RegionCurve { name: name.clone(), agents, curve: Vec::new() }
+    };
+    if names.len() > 1 { names.map(one).collect() } else { Vec::new() }
 }
 
 fn config(file: &File) -> Config {
@@ -86,14 +100,14 @@ fn config(file: &File) -> Config {
     if let Some(authors) = settings.max_authors {
         config.genesis.limits.max_authors = authors.0 as u32;
     }
-    config.detect = match settings.detect {
-        Detecting::Off => Detect::Off,
-        Detecting::Fast => Detect::Fast,
-        Detecting::Thrifty => Detect::Thrifty,
-    };
     if settings.lanes == Lane::Repair {
         config.lanes = Lanes::Repair;
     }
+    config.detect = match settings.detect {
+        Watching::Off => Detect::Off,
+        Watching::Fast => Detect::Fast,
+        Watching::Thrifty => Detect::Thrifty,
+    };
     config
 }
 
@@ -125,6 +139,7 @@ struct Course<'a> {
     most: Slot,
     rows: Vec<RoundRow>,
     curve: Vec<Point>,
+    by_region: Vec<RegionCurve>,
     last: Tally,
     busiest: Busiest,
     progress: &'a mut dyn FnMut(Progress),
@@ -256,6 +271,9 @@ impl Course<'_> {
         self.stage.tick();
         let now = self.stage.now();
         if now.is_multiple_of(1_000) {
+            if self.stage.broken.is_empty() {
+                self.stage.broken.extend(world_safety::queues(&self.stage.world));
+            }
             if now <= self.file.seconds.0 * 1_000 {
                 self.busiest.look(&self.stage.world);
             }
@@ -275,7 +293,9 @@ impl Course<'_> {
             return;
         }
         let live = self.stage.live();
-        let informed = world_liveness::in_agreement(&mut self.stage.world, &live);
+        let agreeing = world_liveness::agreeing(&mut self.stage.world, &live);
+        self.regions(now, &live, &agreeing);
+        let informed = agreeing.len();
         let tally = self.stage.world.tally();
         self.rows.push(RoundRow {
             round,
@@ -289,6 +309,17 @@ impl Course<'_> {
         let share = informed as f64 / live.len().max(1) as f64;
         self.curve.push(Point { ms: now as f64, informed: share });
         self.last = tally;
+    }
+
+    /// The share of each region, if there are several.
+    fn regions(&mut self, now: Slot, live: &[NodeIx], agreeing: &[NodeIx]) {
+        let latency = &self.stage.world.network().latency;
+        for (region, curve) in self.by_region.iter_mut().enumerate() {
+            let lies = |i: &&NodeIx| latency.region_of(**i) == region;
+            let (of, agree) = (live.iter().filter(lies), agreeing.iter().filter(lies));
+            let informed = agree.count() as f64 / of.count().max(1) as f64;
+            curve.curve.push(Point { ms: now as f64, informed });
+        }
     }
 
     fn check_safety(&mut self) {

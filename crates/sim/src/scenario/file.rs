@@ -54,13 +54,13 @@ pub(super) struct Settings {
     pub(super) max_links: Option<Whole<1, 4_096>>,
     pub(super) max_payload: Option<Whole<64, 16_384>>,
     pub(super) max_authors: Option<Whole<4, 4_096>>,
-    pub(super) detect: Detecting,
+    pub(super) detect: Watching,
 }
 
-/// What noticing partitions and deaths may cost.
+/// Whether nodes look for partitions, and at what cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Detecting {
+pub(super) enum Watching {
     #[default]
     Off,
     Fast,
@@ -156,6 +156,8 @@ pub(super) struct OneWay {
 pub(super) struct Hostile {
     pub(super) who: Named<Who>,
     pub(super) kind: Named<Kind>,
+    /// Whom a censor hides: nodes by number.
+    pub(super) hides: Option<Named<Who>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -237,6 +239,12 @@ pub(super) struct Expect {
     pub(super) max_digest_bytes: Option<Whole<1, 1_000_000>>,
     /// Entries of a node's state.
     pub(super) max_records: Option<Whole<1, 10_000_000>>,
+    /// How often an honest node that was never slow may say that it is cut off from the others.
+    pub(super) max_alarms: Option<Whole<0, 1_000_000>>,
+    /// How often such a node may take another one for lost.
+    pub(super) max_lost_members: Option<Whole<0, 1_000_000>>,
+    /// Messages that full uplinks drop, at least: else the fault was never there.
+    pub(super) min_congested: Option<Whole<0, 1_000_000_000>>,
     /// Registers that every honest node shows at the end.
     pub(super) shows: std::collections::BTreeMap<Label, String>,
     /// Registers that none shows.
@@ -254,6 +262,9 @@ impl Default for Expect {
             mean_bytes_per_s: None,
             max_digest_bytes: None,
             max_records: None,
+            max_alarms: None,
+            max_lost_members: None,
+            min_congested: None,
             shows: Default::default(),
             absent: Vec::new(),
         }

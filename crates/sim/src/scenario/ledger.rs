@@ -19,6 +19,7 @@ use knhk_mesh_core::messages::Receipt;
 use knhk_mesh_core::messages::sink::WriteId;
 use knhk_mesh_core::rng::Rng;
 
+use crate::engine::Slot;
 use crate::world::{NodeIx, World};
 
 /// The counter to which all add.
@@ -31,6 +32,10 @@ const COMMON: &str = "common";
 const COME_AND_GO: u32 = 4;
 /// The multi-value register that all put values into.
 const DISPUTED: &str = "disputed";
+
+/// How much older than the newest one the value may be that a last-writer-wins register shows:
+/// twice what the clock of a node that takes part may be off, and what the network holds up.
+const SKEW: Slot = 10_000;
 
 /// Figures of a counter that only grows and of a register with rising values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -61,10 +66,20 @@ struct Author {
     pending: Vec<(WriteId, Step)>,
     /// Additions to the counter of all that were asked for, and those acknowledged.
     shared: (u64, u64),
-    /// Values that it wrote where all write.
-    values: u64,
+    /// When it wrote each of its values where all write; they are numbered from 1.
+    values: Vec<Slot>,
+    /// When it set the register of all last, of what was acknowledged.
+    contested: Option<Slot>,
     /// Whether it was told that it is a member of the common set.
     joined: bool,
+}
+
+impl Author {
+    /// A value that nobody else writes, and this author only now.
+    fn value(&mut self, i: NodeIx, now: Slot) -> Bytes {
+        self.values.push(now);
+        Bytes::from(format!("{i}/{}", self.values.len()))
+    }
 }
 
 /// What one write adds to what is owed.
@@ -73,6 +88,8 @@ struct Step {
     figures: Figures,
     shared: u64,
     joins: bool,
+    /// It set the register of all at this moment.
+    contested: Option<Slot>,
 }
 
 /// Every author's account.
@@ -123,7 +140,7 @@ impl Ledger {
     /// Node `i` writes something of its own, or adds to what all share.
     pub(super) fn write(&mut self, world: &mut World, i: NodeIx, rng: &mut Rng) {
         let author = self.authors.entry(i).or_default();
-        let mut step = Step::default();
+        let (mut step, now) = (Step::default(), world.now().0 / 1_000_000);
         let op = match rng.below(8) {
             0 | 1 => {
                 author.asked.counter += 1;
@@ -142,13 +159,12 @@ impl Ledger {
                 Op::Incr { key: key(SHARED), by: 1 }
             }
             5 => {
-                author.values += 1;
-                let value = Bytes::from(format!("{i}/{}", author.values));
+                let value = author.value(i, now);
+                step.contested = Some(now);
                 Op::Set { key: key(CONTESTED), value, ttl: None }
             }
             6 => {
-                author.values += 1;
-                let value = Bytes::from(format!("{i}/{}", author.values));
+                let value = author.value(i, now);
                 Op::Put { key: key(DISPUTED), value }
             }
             _ => match rng.below(3) {
@@ -183,6 +199,7 @@ impl Ledger {
                         author.owed.register = author.owed.register.max(step.figures.register);
                         author.shared.1 += step.shared;
                         author.joined |= step.joins;
+                        author.contested = author.contested.max(step.contested);
                     } else {
                         self.refused += 1;
                     }
@@ -231,7 +248,7 @@ impl Ledger {
         self.forgiven += author.owed.counter - left.counter;
         self.forgiven += u64::from(left.register < author.owed.register);
         // What of the rest was on the lost disk alone nobody can tell.
-        (author.shared.1, author.joined) = (0, false);
+        (author.shared.1, author.joined, author.contested) = (0, false, None);
         author.owed = left;
         author.owed_without = None;
     }
@@ -287,28 +304,33 @@ impl Ledger {
             wrong.push(text);
         }
         let common = node.members_of(&key(COMMON), wall).unwrap_or_default();
-        for (of, _) in kept.filter(|(_, author)| author.joined) {
+        for (of, _) in kept.clone().filter(|(_, author)| author.joined) {
             if !common.contains(&of.to_string().as_bytes()) {
                 wrong.push(format!("node {at} does not show that node {of} joined the set"));
             }
         }
+        let newest = kept.clone().filter_map(|(_, author)| author.contested).max();
+        let shown = node.get(&key(CONTESTED), wall).and_then(|shown| self.written(shown.value));
+        if let Some(newest) = newest.filter(|&at| shown.is_none_or(|shown| shown + SKEW < at)) {
+            let shown = shown.map_or("nothing".into(), |at| format!("a value of {at} ms"));
+            wrong.push(format!(
+                "node {at} shows {shown} in the register of all, set {newest} ms after the start"
+            ));
+        }
         let single = node.get(&key(CONTESTED), wall).into_iter().map(|shown| shown.value);
         let many = node.siblings(&key(DISPUTED), wall).into_iter().map(|shown| shown.value);
-        for value in single.chain(many).filter(|value| !self.wrote(value)) {
+        for value in single.chain(many).filter(|value| self.written(value).is_none()) {
             let value = String::from_utf8_lossy(value);
             wrong.push(format!("node {at} shows {value}, which nobody wrote"));
         }
         wrong
     }
 
-    /// Whether somebody wrote this where all write.
-    fn wrote(&self, value: &[u8]) -> bool {
-        let parts = || {
-            let (author, n) = core::str::from_utf8(value).ok()?.split_once('/')?;
-            Some((author.parse::<NodeIx>().ok()?, n.parse::<u64>().ok()?))
-        };
-        let known = |(i, n)| self.authors.get(&i).is_some_and(|a| (1..=a.values).contains(&n));
-        parts().is_some_and(known)
+    /// When somebody wrote this where all write; none if nobody did.
+    fn written(&self, value: &[u8]) -> Option<Slot> {
+        let (author, n) = core::str::from_utf8(value).ok()?.split_once('/')?;
+        let (author, n) = (author.parse::<NodeIx>().ok()?, n.parse::<usize>().ok()?);
+        self.authors.get(&author)?.values.get(n.checked_sub(1)?).copied()
     }
 
     /// Writes of node `i` of which nobody ever heard.
@@ -382,10 +404,24 @@ mod tests {
         let author = ledger.authors.get_mut(&1).unwrap();
         (author.shared, author.joined) = ((0, 0), true);
         let all = ledger.authors.values_mut();
-        all.for_each(|author| (author.values, author.shared) = (0, (0, 0)));
+        all.for_each(|author| {
+            (author.shared, author.contested) = ((0, 0), None);
+            author.values.clear();
+        });
         let wrong = wrong(&ledger);
         assert!(wrong[0].contains("0 were asked for"), "{wrong:?}");
         assert!(wrong.iter().any(|what| what.contains("which nobody wrote")), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_register_that_shows_an_old_value_is_told() {
+        let (mut ledger, world) = written();
+        let newest = ledger.authors.values_mut().filter_map(|author| author.contested.as_mut());
+        // Only who set it twice can have been overwritten; as if the last of them came much later.
+        let last = newest.max_by_key(|at| **at).unwrap();
+        *last += SKEW + 10_000;
+        let wrong = ledger.against_merges(&world, 2, |_| true);
+        assert!(wrong.len() == 1 && wrong[0].contains("in the register of all"), "{wrong:?}");
     }
 
     #[test]

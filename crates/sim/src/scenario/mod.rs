@@ -31,7 +31,8 @@
 //! ```
 //!
 //! Other entries of a moment: `cut = { from = "0..5", to = "region eu-west", loss = 0.8 }`, `loss`,
-//! `duplicate`, `reorder`, `bandwidth`, `adversary = { who = "33%", kind = "silent" }`,
+//! `duplicate`, `reorder`, `bandwidth`, `adversary = { who = "33%", kind = "silent" }` (a `censor`
+//! also `hides = "3"`),
 //! `slow = { who = "20%", by_ms = 200 }`, `clock = { who = "3", ahead_ms = -500 }`,
 //! `kill = "5 any"`, `restart = { who = "down", disk = false, moved = true }`, `join = 10`,
 //! `leave = { who = "5 any", notice = false }`, `write = { node = 3, key = "k", value = "v" }`
@@ -180,6 +181,15 @@ mod tests {
             ("[[at]]\nms = 1\ndelete = { node = 2, key = 'k' }", "node 2 never exists"),
             ("[[at]]\nms = 1\nadversary = { who = 'all', kind = 'omit' }", "never hostile"),
             ("[[at]]\nms = 1\nadversary = { who = '1', kind = 'omit' }", "never hostile"),
+            ("[[at]]\nms = 1\nadversary = { who = '1 any', kind = 'censor' }", "by number"),
+            (
+                "[[at]]\nms = 1\nadversary = { who = '1 any', kind = 'censor', hides = '2' }",
+                "node 2 never exists",
+            ),
+            (
+                "[[at]]\nms = 1\nadversary = { who = '1 any', kind = 'omit', hides = '0' }",
+                "hides nobody",
+            ),
             ("[[at]]\nms = 1\njoin = 2000\n[[at]]\nms = 1\njoin = 2000", "4002 nodes"),
         ];
         for (text, says) in cases {

@@ -1,6 +1,7 @@
 //! What a run of a scenario showed, as a report: expectations are its targets, broken invariants
 //! are told in words.
 
+use knhk_mesh_core::identity::NodeId;
 use knhk_mesh_core::telemetry::Event;
 
 use super::file::{Expect, File, Lane};
@@ -53,6 +54,8 @@ pub(super) fn report(
         agents: nodes as u32,
         rounds: sim_ms.div_ceil(measured.interval) as u32,
         sim_ms,
+        round_ms: measured.interval,
+        counted_ms: stage.world.now().0 / 1_000_000,
         informed: measured.in_agreement,
         copies_per_agent: tally.copies as f64 / nodes as f64,
         bytes_per_agent: tally.bytes as f64 / nodes as f64,
@@ -69,6 +72,7 @@ pub(super) fn report(
         per_round: rows,
         regions: Vec::new(),
         aftermath: Some(aftermath(&stage, measured)),
+        further_ms: Vec::new(),
         notes: notes(file, &stage, measured),
         faults: stage.faults,
         reproduce: reproduce(&format!("{}.toml", file.name.0), file.seed),
@@ -163,6 +167,7 @@ fn targets(file: &File, stage: &mut Stage, measured: &Measured) -> Vec<Target> {
     );
     let records = most(&|i| world.node(i).store().len());
     at_most("entries of a node", "records", expect.max_records.map(|n| n.0), records);
+    targets.extend(provoked(expect, stage, live));
     if let Some(members) = expect.members {
         let (least, most) = (measured.listed.0 as u64, measured.listed.1 as u64);
         let found = if least == members.0 { most } else { least };
@@ -170,6 +175,32 @@ fn targets(file: &File, stage: &mut Stage, measured: &Measured) -> Vec<Target> {
         targets.push(Target { held, ..target("members", "nodes", members.0, found) });
     }
     targets
+}
+
+/// What healthy nodes took each other for, and whether the fault was there at all. What a node
+/// without CPU time thinks of itself and others is its own affair.
+fn provoked(expect: &Expect, stage: &Stage, live: &[NodeIx]) -> Vec<Target> {
+    let world = &stage.world;
+    let healthy = |i: &NodeIx| !stage.starved.contains(i);
+    let told = |wanted: &dyn Fn(&Event) -> bool| -> u64 {
+        let of = |&i: &NodeIx| world.events(i).iter().filter(|e| wanted(e)).count() as u64;
+        live.iter().filter(|i| healthy(i)).map(of).sum()
+    };
+    let alarms = expect.max_alarms.map(|most| {
+        let found = told(&|event| matches!(event, Event::Partitioned { .. }));
+        target("alarms of a partition", "times", most.0, found)
+    });
+    let lost = expect.max_lost_members.map(|most| {
+        let is_healthy = |id: &NodeId| world.by_id(id).is_some_and(|i| healthy(&i));
+        let found = told(&|event| matches!(event, Event::MemberLost(id) if is_healthy(id)));
+        target("members taken for lost", "times", most.0, found)
+    });
+    let congested = expect.min_congested.map(|least| {
+        let found = world.tally().congested;
+        let dropped = target("messages dropped by full uplinks", "messages", least.0, found);
+        Target { at_least: true, held: found >= least.0, ..dropped }
+    });
+    alarms.into_iter().chain(lost).chain(congested).collect()
 }
 
 /// Writes of the time line that did not do what was expected.

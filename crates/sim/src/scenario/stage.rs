@@ -7,7 +7,7 @@ use knhk_mesh_core::messages::sink::WriteId;
 use knhk_mesh_core::node::Phase;
 use knhk_mesh_core::rng::Rng;
 
-use super::file::{At, Delete, OneWay, Restart, Who, Write};
+use super::file::{At, Delete, Hostile, OneWay, Restart, Who, Write};
 use super::ledger::{Ledger, key};
 use crate::adversary::Kind;
 use crate::checkers::world_liveness;
@@ -62,6 +62,8 @@ pub(super) struct Stage {
     /// Clocks that are too far off to take part.
     pub(super) astray: BTreeSet<NodeIx>,
     slow: BTreeSet<NodeIx>,
+    /// Nodes that were slow at some time.
+    pub(super) starved: BTreeSet<NodeIx>,
     recovering: BTreeSet<NodeIx>,
     writers: BTreeSet<NodeIx>,
     /// Seeds that a node has not reached since it started.
@@ -86,6 +88,7 @@ impl Stage {
             silent: BTreeSet::new(),
             astray: BTreeSet::new(),
             slow: BTreeSet::new(),
+            starved: BTreeSet::new(),
             recovering: BTreeSet::new(),
             writers: BTreeSet::new(),
             unreached,
@@ -177,7 +180,7 @@ impl Stage {
         }
         self.set_network(at);
         if let Some(hostile) = &at.adversary {
-            self.corrupt(&hostile.who.0, hostile.kind.0);
+            self.corrupt(hostile);
         }
         if let Some(slow) = &at.slow {
             let who = self.chosen(&slow.who.0, true);
@@ -263,12 +266,16 @@ impl Stage {
         }
     }
 
-    fn corrupt(&mut self, who: &Who, kind: Kind) {
-        let who = self.chosen(who, false);
+    fn corrupt(&mut self, hostile: &Hostile) {
+        let (who, kind) = (self.chosen(&hostile.who.0, false), hostile.kind.0);
+        let hidden: Vec<NodeIx> = match hostile.hides.as_ref().map(|who| who.0) {
+            Some(Who::Range(first, end)) => (first..end.min(self.world.len())).collect(),
+            _ => Vec::new(),
+        };
         assert!(who.iter().all(|&i| i >= SEEDS), "a scenario's seeds are never hostile");
         self.begins(format!("{} nodes {kind}", who.len()));
         for i in who {
-            self.world.corrupt(i, kind);
+            self.world.corrupt_hiding(i, kind, &hidden);
             if kind == Kind::Equivocate {
                 self.world.fork(i);
             }
@@ -285,6 +292,7 @@ impl Stage {
         for &i in who {
             self.world.slow_down(i, by);
             self.slow.insert(i);
+            self.starved.insert(i);
         }
     }
 
@@ -335,6 +343,21 @@ impl Stage {
             self.world.restart(i, restart.disk, &[]);
             self.unreached[i] = seeds_of(&self.world, i);
             self.dial_seeds(i);
+            self.resume_recovery(i);
+            if !restart.disk {
+                // Its application does not wait until it has its state back.
+                self.load(&[i]);
+            }
+        }
+    }
+
+    /// Who was killed before it had its state back starts with a disk that holds nothing yet.
+    fn resume_recovery(&mut self, i: NodeIx) {
+        let now = self.world.clock_of(i);
+        let recovers = self.world.node_mut(i).status(now).phase == Phase::Recovering;
+        if recovers && self.world.is_honest(i) && self.recovering.insert(i) {
+            let live = self.live();
+            self.ledger.lost_disk(&self.world, i, &live);
         }
     }
 

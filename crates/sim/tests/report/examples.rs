@@ -82,6 +82,8 @@ fn report(agents: u32, setup: Setup, curve: Vec<Point>, per_round: Vec<RoundRow>
         agents,
         rounds: rounds as u32,
         sim_ms: last.ms as u64,
+        round_ms: 100,
+        counted_ms: per_round.len() as u64 * 100,
         informed: last.informed,
         copies_per_agent: sum(|row| row.copies) / nodes,
         bytes_per_agent: sum(|row| row.bytes) / nodes,
@@ -104,6 +106,7 @@ fn report(agents: u32, setup: Setup, curve: Vec<Point>, per_round: Vec<RoundRow>
         regions: Vec::new(),
         faults: Vec::new(),
         aftermath: None,
+        further_ms: Vec::new(),
         notes: vec![
             "A flat overlay of sampled links: each node chose 12 others, over one directory that \
              all share; links stand for the whole run."

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use examples::{calm, hostile, stormy};
-use knhk_mesh_sim::report::{Aftermath, Report, compare, csv, page, table};
+use knhk_mesh_sim::report::{Aftermath, FaultSpan, Report, compare, csv, page, table};
 
 /// Compares `text` with the file of this name.
 #[track_caller]
@@ -174,11 +174,43 @@ fn a_scenario_speaks_of_states_and_not_of_an_update() {
     }
 }
 
+/// Wide or narrow, a label never lies on a bar that it does not fit into.
+#[test]
+fn labels_of_faults_stand_beside_their_bars() {
+    let mut report = hostile();
+    let what = "everything from here to there is cut off, both ways, for a while";
+    let end = report.curve.last().unwrap().ms;
+    let span = |from, until| FaultSpan {
+        from_ms: from * end,
+        until_ms: Some(until * end),
+        what: what.into(),
+    };
+    report.faults = vec![span(0.4, 0.55), span(0.1, 0.2), span(0.8, 0.9)];
+    let text = page(&report);
+    assert!(text.matches("<rect class=\"fault\"").count() == 6, "three, wide and narrow");
+    let number = |text: &str, name: &str| -> f64 {
+        let at = text.find(name).unwrap() + name.len();
+        text[at..].split('"').next().unwrap().parse().unwrap()
+    };
+    for bar in text.split("<rect class=\"fault\"").skip(1) {
+        let (from, width) = (number(bar, "x=\""), number(bar, "width=\""));
+        let (label, shown) =
+            bar.split_once("<text class=\"label").unwrap().1.split_once('>').unwrap();
+        let x = number(label, "x=\"");
+        let (title, shown) = shown.strip_prefix("<title>").unwrap().split_once("</title>").unwrap();
+        assert_eq!(title, what);
+        let shown = shown.split("</text>").next().unwrap().chars().count() as f64 * 7.3;
+        let before = label.starts_with(" end");
+        let (first, last) = if before { (x - shown, x) } else { (x, x + shown) };
+        assert!(last <= from || first >= from + width, "{first}-{last} on {from} + {width}");
+    }
+}
+
 #[test]
 fn faults_without_a_row_and_shares_of_rounds_are_told() {
     let mut report = hostile();
     let fault = report.faults[0].clone();
-    report.faults.resize(11, fault);
+    report.faults.resize(15, fault);
     assert!(page(&report).contains(">and 3 more</text>"));
     // The curve is thinned; the row is not.
     let row = &mut report.per_round[0];

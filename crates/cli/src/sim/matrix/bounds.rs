@@ -25,11 +25,25 @@ pub(super) struct Size {
     pub(super) most_seeds: u32,
 }
 
+impl Size {
+    /// Updates from which on a share can be held against the SLA: with fewer the smallest miss
+    /// there is, one update, is more than the SLA allows. Without an SLA: a hundred, for a
+    /// percentage.
+    pub(super) fn updates_needed(&self) -> u32 {
+        self.sla_percent.map_or(100, |sla| (100.0 / (100.0 - sla)).round() as u32)
+    }
+
+    /// Updates that are run if nobody says how many.
+    pub(super) fn updates(&self) -> u32 {
+        if self.agents <= 10_000 { self.updates_needed() } else { 1 }
+    }
+}
+
 const fn size(agents: u32, fanout: usize, rounds: [u32; 2], ms: [u64; 2], budget: u32) -> Size {
     Size {
         agents,
         fanout,
-        interval_ms: 100,
+        interval_ms: super::INTERVAL_MS,
         rounds_loose: rounds[0],
         rounds_strict: rounds[1],
         ms_loose: ms[0],
@@ -90,6 +104,8 @@ mod tests {
         assert_eq!(SIZES.map(|s| s.rounds_strict), [5, 5, 7, 8, 8, 15]);
         assert_eq!(SIZES.map(|s| s.ms_loose), [100, 500, 1_000, 5_000, 10_000, 30_000]);
         assert_eq!(SIZES.map(|s| s.ms_strict), [50, 50, 100, 300, 500, 1_000]);
+        assert_eq!(SIZES.map(|s| s.updates_needed()), [100, 100, 1_000, 200, 200, 100]);
+        assert_eq!(SIZES.map(|s| s.updates()), [100, 100, 1_000, 200, 1, 1]);
         let slas = [None, None, Some(99.9), Some(99.5), Some(99.5), Some(99.0)];
         assert_eq!(SIZES.map(|s| s.sla_percent), slas);
     }

@@ -1,4 +1,4 @@
-//! The matrix for a terminal of 115 columns, a line at a time as the runs end. A figure is marked
+//! The matrix for a terminal of 120 columns, a line at a time as the runs end. A figure is marked
 //! against each bound beside it.
 
 use super::Line;
@@ -6,12 +6,12 @@ use super::Line;
 /// What stands above the lines.
 pub(super) fn head() -> String {
     let groups = format!(
-        "{:>9}  {:>2}  {:<5}  {:>5} |{:^25} |{:^27} |{:^15} |{:^14}",
+        "{:>9}  {:>2}  {:<5}  {:>5} |{:^25} |{:^27} |{:^15} |{:^20}",
         "", "", "", "", "rounds", "time", "MB/s", "% in time"
     );
     let names = format!(
         "{:>9}  {:>2}  {:<5}  {:>5} |{:>5}{:>7}{:>7}{:>6} |{:>7}{:>10}{:>10} |{:>6}{:>9} |\
-         {:>6}{:>8}",
+         {:>6}{:>6}{:>8}",
         "agents",
         "k",
         "",
@@ -26,6 +26,7 @@ pub(super) fn head() -> String {
         "",
         "most",
         "",
+        "of n",
         "SLA"
     );
     [groups, names].map(|line| line.trim_end().to_owned()).join("\n")
@@ -40,15 +41,17 @@ pub(super) fn row(line: &Line) -> String {
     let time = |bound: u64| within(everywhere && line.sim_ms <= bound, time_of(bound));
     let budget = f64::from(size.megabytes_per_s_budget);
     let budget = within(line.megabytes_per_s <= budget, grouped(size.megabytes_per_s_budget));
-    let sla = size
-        .sla_percent
-        .map_or("–".into(), |sla| within(line.in_time_percent >= sla, sla.to_string()));
+    let sla = match (size.sla_percent, line.sla_held) {
+        (None, _) => "–".into(),
+        (Some(sla), None) => format!("{sla} ?"),
+        (Some(sla), Some(held)) => within(held, sla.to_string()),
+    };
     let in_time = format!("{:.1}", line.in_time_percent);
     let weather = if line.storm { "storm" } else { "calm" };
     let failed = if line.held { "" } else { "  FAILED" };
     format!(
         "{:>9}  {:>2}  {weather:<5}  {:>5} |{:>5}{:>7}{:>7}{:>6} |{:>7}{:>10}{:>10} |{:>6}\
-         {budget:>9} |{:>6}{sla:>8}{failed}",
+         {budget:>9} |{:>6}{:>6}{sla:>8}{failed}",
         grouped(size.agents),
         line.fanout,
         line.seeds,
@@ -61,6 +64,7 @@ pub(super) fn row(line: &Line) -> String {
         time(size.ms_strict),
         megabytes(line.megabytes_per_s),
         in_time.trim_end_matches(".0"),
+        grouped(line.updates),
     )
 }
 
@@ -125,21 +129,25 @@ mod tests {
             storm: true,
             seeds: 1,
             rounds: 12,
+            round_ms: 100,
             rounds_least: 3,
             sim_ms: 1_190,
             megabytes_per_s: 1_812.0,
             copies_per_agent: 2.5,
+            updates: 1,
+            updates_needed: 100,
             in_time_percent: 100.0,
+            sla_held: None,
             held: true,
             failed: None,
         };
         let expected = [
             "                            |         rounds           |           time             \
-             |     MB/s       |  % in time",
+             |     MB/s       |     % in time",
             "   agents   k         seeds |       loose strict least |            loose    strict \
-             |           most |           SLA",
+             |           most |        of n     SLA",
             "1,000,000  50  storm      1 |   12   23 ✓   15 ✓     3 | 1.19 s    30 s ✓     1 s ✗ \
-             |  1812  1,000 ✗ |   100    99 ✓",
+             |  1812  1,000 ✗ |   100     1    99 ?",
         ];
         let shown = format!("{}\n{}", head(), row(&line));
         assert_eq!(shown.lines().collect::<Vec<_>>(), expected, "\n{shown}");
@@ -154,11 +162,15 @@ mod tests {
             storm: false,
             seeds: 3,
             rounds: 1,
+            round_ms: 100,
             rounds_least: 4,
             sim_ms: 90,
             megabytes_per_s: 0.1,
             copies_per_agent: 0.1,
+            updates: 1_000,
+            updates_needed: 1_000,
             in_time_percent: 0.0,
+            sla_held: Some(false),
             held: false,
             failed: Some("knhk-mesh sim".into()),
         };

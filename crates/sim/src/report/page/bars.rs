@@ -9,6 +9,8 @@ use crate::report::{Report, RoundRow};
 
 const WIDTH: f64 = 424.0;
 const HEIGHT: f64 = 190.0;
+/// Rows of a table that is not folded at most.
+const MOST_SHOWN: usize = 40;
 /// Rounds that are drawn and listed; later ones are counted.
 const MOST_ROUNDS: usize = 200;
 
@@ -121,10 +123,18 @@ fn marks(most: f64, panel: &Panel) -> Vec<f64> {
 }
 
 fn table(out: &mut String, report: &Report, rows: &[RoundRow]) {
-    out.push_str(
+    // A page of figures is there for who wants it, and hides nothing below it from the others.
+    let folded = rows.len() > MOST_SHOWN;
+    if folded {
+        let rows = grouped(rows.len() as i128);
+        let _ = writeln!(out, "<details>\n<summary>{rows} rows, round by round</summary>");
+    }
+    let known = if report.aftermath.is_some() { "Nodes agreeing" } else { "Nodes informed" };
+    let _ = write!(
+        out,
         "<div class=\"scroll\">\n<table>\n<caption>All nodes together, round by round</caption>\n\
          <thead><tr><th scope=\"col\" class=\"n\">Round</th>\
-         <th scope=\"col\" class=\"n\">Nodes informed</th><th scope=\"col\" class=\"n\">Share</th>\
+         <th scope=\"col\" class=\"n\">{known}</th><th scope=\"col\" class=\"n\">Share</th>\
          <th scope=\"col\" class=\"n spare\">Theory</th><th scope=\"col\" class=\"n\">Messages</th>\
          <th scope=\"col\" class=\"n\">Copies</th><th scope=\"col\" class=\"n\">Bytes</th>\
          </tr></thead>\n<tbody>\n",
@@ -145,6 +155,9 @@ fn table(out: &mut String, report: &Report, rows: &[RoundRow]) {
         );
     }
     out.push_str("</tbody>\n</table>\n</div>\n");
+    if folded {
+        out.push_str("</details>\n");
+    }
     let hidden = report.per_round.len() - rows.len();
     if hidden > 0 {
         let _ = writeln!(out, "<p>{} more rounds are in the CSV.</p>", grouped(hidden as i128));

@@ -10,9 +10,24 @@ use crate::report::figures::{percent, time};
 use crate::report::{FaultSpan, Report, facts};
 
 /// Faults that get a row of their own.
-const MOST_FAULTS: usize = 8;
+const MOST_FAULTS: usize = 12;
 /// Height of such a row.
 const FAULT_ROW: f64 = 22.0;
+
+/// Where the label of a bar stands, on neither side of which it covers anything: in it, behind it
+/// or in front of it, in that order if it fits, else where most of it does; cut to the room there.
+fn label(plot: &Plot, from: f64, until: f64, what: &str) -> (f64, &'static str, String) {
+    let wanted = what.chars().count() as f64 * LETTER + 12.0;
+    let rooms = [
+        (until - from, from + 6.0, ""),
+        (plot.right() - until, until + 6.0, ""),
+        (from - plot.left, from - 6.0, " end"),
+    ];
+    let widest = || rooms.into_iter().max_by(|a, b| a.0.total_cmp(&b.0));
+    let found = rooms.into_iter().find(|(room, ..)| wanted <= *room).or_else(widest);
+    let (room, x, class) = found.unwrap_or(rooms[0]);
+    (x, class, cut(what, ((room - 12.0) / LETTER).max(1.0)))
+}
 
 /// How the share informed is drawn.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -231,7 +246,8 @@ impl<'a> Chart<'a> {
             let from = plot.x(span.from_ms);
             let until = plot.x(span.until_ms.unwrap_or(f64::INFINITY)).max(from + 2.0);
             let y = self.size.height + row as f64 * FAULT_ROW - 4.0;
-            if until - from < plot.width * 0.95 {
+            // What never ends would cover most of the plot and say nothing.
+            if span.until_ms.is_some() && until - from < plot.width * 0.95 {
                 let (top, height, wide) = (plot.top, plot.height, until - from);
                 let _ = writeln!(
                     out,
@@ -239,24 +255,16 @@ impl<'a> Chart<'a> {
                      height=\"{height}\" fill=\"url(#{id}-hatch)\"/>"
                 );
             }
-            let text = cut(&span.what, plot.width / LETTER - 2.0);
-            let width = text.chars().count() as f64 * LETTER + 12.0;
-            let (x, class) = if width <= until - from {
-                (from + 6.0, "")
-            } else if width <= plot.right() - until {
-                (until + 6.0, "")
-            } else if width <= from - plot.left {
-                (from - 6.0, " end")
-            } else {
-                (plot.left + 6.0, "")
-            };
+            let until = until.min(plot.right());
+            let (x, class, text) = label(plot, from, until, &span.what);
             let _ = writeln!(
                 out,
                 "<rect class=\"fault\" x=\"{from:.1}\" y=\"{y}\" width=\"{:.1}\" height=\"17\" \
                  fill=\"url(#{id}-hatch)\"/>\
-                 <text class=\"label{class}\" x=\"{x:.1}\" y=\"{}\">{}</text>",
+                 <text class=\"label{class}\" x=\"{x:.1}\" y=\"{}\"><title>{}</title>{}</text>",
                 until - from,
                 y + 13.0,
+                Escaped(&span.what),
                 Escaped(&text)
             );
         }

@@ -1,5 +1,5 @@
 //! Regions over time: a small curve each on one time line, and when a half, nearly all and all of
-//! its nodes knew.
+//! its nodes knew; of a scenario, how many of them agreed.
 
 use core::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::Escaped;
 use super::axis::Plot;
 use super::lines::path;
 use super::place::Spot;
-use crate::report::figures::{grouped, time};
+use crate::report::figures::{grouped, percent, time};
 use crate::report::{Point, Report, facts};
 
 /// Regions that are listed.
@@ -17,6 +17,20 @@ const MOST_POINTS: usize = 120;
 const WIDTH: f64 = 260.0;
 const HEIGHT: f64 = 30.0;
 
+/// What the columns of one update say: when so many of the region had it.
+const TIMES: [&str; 4] = ["First", "Half", "99 %", "All"];
+/// What those of a scenario say: shares of the region that agreed.
+const SHARES: [&str; 4] = ["Start", "Least", "Mean", "End"];
+
+/// Shares in the order of [`SHARES`].
+fn shares(curve: &[Point]) -> [String; 4] {
+    let all = || curve.iter().map(|point| point.informed);
+    let least = all().fold(1.0, f64::min);
+    let mean = all().sum::<f64>() / curve.len().max(1) as f64;
+    let (start, end) = (all().next().unwrap_or(0.0), all().next_back().unwrap_or(0.0));
+    [start, least, mean, end].map(percent)
+}
+
 pub(super) fn section(out: &mut String, report: &Report) {
     if report.regions.is_empty() {
         return;
@@ -24,17 +38,28 @@ pub(super) fn section(out: &mut String, report: &Report) {
     let curves = report.regions.iter().map(|region| &region.curve).chain([&report.curve]);
     let ends = curves.filter_map(|curve| curve.last()).map(|point| point.ms);
     let most = ends.fold(1.0, f64::max);
+    // A scenario's curve goes up and down: when it was where first says nothing.
+    let scenario = report.aftermath.is_some();
+    let (what, heads) = if scenario {
+        (" that hold the state that most of all hold, from the start", SHARES)
+    } else {
+        (", from the write", TIMES)
+    };
     let _ = writeln!(
         out,
         "<section>\n<h2>Regions over time</h2>\n<div class=\"scroll\">\n<table class=\"regions\">\n\
-         <caption>Share of each region’s honest nodes, from the write to {}</caption>\n\
+         <caption>Share of each region’s honest nodes{what} to {}</caption>\n\
          <thead><tr><th scope=\"col\">Region</th><th scope=\"col\" class=\"n spare\">Nodes</th>\
          <th scope=\"col\" class=\"spark\">0 to {}</th>\
-         <th scope=\"col\" class=\"n spare\">First</th>\
-         <th scope=\"col\" class=\"n\">Half</th><th scope=\"col\" class=\"n\">99 %</th>\
-         <th scope=\"col\" class=\"n\">All</th></tr></thead>\n<tbody>",
+         <th scope=\"col\" class=\"n spare\">{}</th>\
+         <th scope=\"col\" class=\"n\">{}</th><th scope=\"col\" class=\"n\">{}</th>\
+         <th scope=\"col\" class=\"n\">{}</th></tr></thead>\n<tbody>",
         time(most),
-        time(most)
+        time(most),
+        heads[0],
+        heads[1],
+        heads[2],
+        heads[3]
     );
     for region in report.regions.iter().take(MOST_REGIONS) {
         let name = Escaped(&region.name);
@@ -45,14 +70,16 @@ pub(super) fn section(out: &mut String, report: &Report) {
             grouped(region.agents.into())
         );
         spark(out, &region.curve, most);
+        let cells = if scenario {
+            shares(&region.curve)
+        } else {
+            [f64::MIN_POSITIVE, 0.5, 0.99, 1.0].map(at)
+        };
         let _ = writeln!(
             out,
             "</td><td class=\"n spare\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{}</td></tr>",
-            at(f64::MIN_POSITIVE),
-            at(0.5),
-            at(0.99),
-            at(1.0)
+            cells[0], cells[1], cells[2], cells[3]
         );
     }
     out.push_str("</tbody>\n</table>\n</div>\n");
