@@ -53,8 +53,8 @@ impl AddAssign for Traffic {
     }
 }
 
-/// What a link sent in UDP, from the handshake on: packets of QUIC, acknowledgements included. Bytes
-/// are without the headers of UDP and IP.
+/// What a link sent in UDP, from the handshake on: packets of QUIC, acknowledgements included.
+/// Bytes are without the headers of UDP and IP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Datagrams {
     /// Datagrams sent.

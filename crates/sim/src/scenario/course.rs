@@ -325,12 +325,6 @@ impl Course<'_> {
     fn check_safety(&mut self) {
         self.stage.broken.extend(world_safety::queues(&self.stage.world));
         let live = self.stage.live();
-        let whole = |at: &super::file::At| at.split.is_none() && at.cut.is_none();
-        if self.file.at.iter().all(whole) {
-            // Without a cut nobody who runs has a reason to be taken out of a list.
-            let evicted = world_safety::evictions(&self.stage.world, &live);
-            self.stage.broken.extend(evicted);
-        }
         if live.is_empty() {
             self.stage.broken.push("no honest node is left that runs and takes part".into());
         }
