@@ -134,8 +134,7 @@ impl Mesh {
             config.addresses.push(local_addr);
         }
         let node_id = keypair.node_id();
-        let new_key = opened.key.made || opened.key.unused.is_some();
-        let restored = restored(opened.found, new_key);
+        let restored = restored(opened.found, opened.key.made || opened.key.unused.is_some());
         let clock = Clock::start(options.clock);
         let seed = mix(random ^ 1);
         let config = config::Settings::new(config)?;

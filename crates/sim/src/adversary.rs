@@ -72,7 +72,7 @@ impl Kind {
     pub const LATER: [(&str, &str); 3] = [
         (
             "eclipse",
-            "a peer cache over restarts: whose seeds are all hostile has nobody else to ask",
+            "the shell's peer cache: simulated nodes that start again know their seeds only",
         ),
         ("split-vote", "elected leaders"),
         ("lying-aggregator", "the hierarchy's summaries"),

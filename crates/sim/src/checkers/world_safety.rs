@@ -60,15 +60,3 @@ fn strangers(world: &World, i: NodeIx) -> Option<String> {
     let what = "peers that are neither members nor linked";
     (found > most).then(|| format!("has {found} {what}; the bound is {most}"))
 }
-
-/// Live honest nodes that others took out of their lists although they ran all the time.
-pub(crate) fn evictions(world: &World, live: &[NodeIx]) -> Option<String> {
-    let never_ended = |j: &NodeIx| live.contains(j) && !world.has_restarted(*j);
-    live.iter().find_map(|&i| {
-        let lost = world.events(i).iter().find_map(|event| match event {
-            Event::MemberLost(id) => world.by_id(id).filter(never_ended),
-            _ => None,
-        })?;
-        Some(format!("node {i} took {lost} out of its list, which runs"))
-    })
-}

@@ -8,7 +8,7 @@ use knhk_mesh_core::rng::{Rng, mix};
 use knhk_mesh_core::time::Time;
 
 use super::ScenarioError;
-use super::file::{Detecting, File, Lane};
+use super::file::{File, Lane, Watching};
 use super::ledger;
 use super::showing::{Measured, report};
 use super::stage::{Stage, TICK};
@@ -100,11 +100,6 @@ fn config(file: &File) -> Config {
     if let Some(authors) = settings.max_authors {
         config.genesis.limits.max_authors = authors.0 as u32;
     }
-    config.detect = match settings.detect {
-        Detecting::Off => Detect::Off,
-        Detecting::Fast => Detect::Fast,
-        Detecting::Thrifty => Detect::Thrifty,
-    };
     if settings.lanes == Lane::Repair {
         config.lanes = Lanes::Repair;
     }
@@ -325,12 +320,6 @@ impl Course<'_> {
     fn check_safety(&mut self) {
         self.stage.broken.extend(world_safety::queues(&self.stage.world));
         let live = self.stage.live();
-        let whole = |at: &super::file::At| at.split.is_none() && at.cut.is_none();
-        if self.file.at.iter().all(whole) {
-            // Without a cut nobody who runs has a reason to be taken out of a list.
-            let evicted = world_safety::evictions(&self.stage.world, &live);
-            self.stage.broken.extend(evicted);
-        }
         if live.is_empty() {
             self.stage.broken.push("no honest node is left that runs and takes part".into());
         }

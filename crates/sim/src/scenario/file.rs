@@ -54,13 +54,13 @@ pub(super) struct Settings {
     pub(super) max_links: Option<Whole<1, 4_096>>,
     pub(super) max_payload: Option<Whole<64, 16_384>>,
     pub(super) max_authors: Option<Whole<4, 4_096>>,
-    pub(super) detect: Detecting,
+    pub(super) detect: Watching,
 }
 
-/// What noticing partitions and deaths may cost.
+/// Whether nodes look for partitions, and at what cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Detecting {
+pub(super) enum Watching {
     #[default]
     Off,
     Fast,

@@ -10,12 +10,6 @@ use super::{NodeIx, World};
 use crate::adversary::Kind;
 
 impl World {
-    /// Whether the process of node `i` ever ended.
-    #[must_use]
-    pub fn has_restarted(&self, i: NodeIx) -> bool {
-        self.engine.host(i).boots > 0
-    }
-
     /// Node `i` leaves the mesh and takes its records along; its process goes on.
     pub fn purge(&mut self, i: NodeIx) {
         self.handle(i, Input::Leave { purge: true });
