@@ -103,6 +103,11 @@ fn config(file: &File) -> Config {
     if settings.lanes == Lane::Repair {
         config.lanes = Lanes::Repair;
     }
+    config.detect = match settings.detect {
+        Watching::Off => Detect::Off,
+        Watching::Fast => Detect::Fast,
+        Watching::Thrifty => Detect::Thrifty,
+    };
     config
 }
 
