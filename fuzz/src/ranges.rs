@@ -8,7 +8,7 @@ use bytes::Bytes;
 use knhk_mesh_core::frame::{Chain, Class, Tag, seal};
 use knhk_mesh_core::gossip::reconcile::MAX_DIGEST_BYTES;
 use knhk_mesh_core::identity::{Incarnation, PeerIx};
-use knhk_mesh_core::messages::{Lane, Message};
+use knhk_mesh_core::messages::{Input, Lane, Message};
 
 use crate::Reached;
 use crate::forge::{keypair, proof_of, record};
@@ -22,8 +22,9 @@ pub const PATHS: [&str; 6] =
 const MOST_FRAMES: usize = 24;
 /// Simulated time in which the channel may spoil messages: two nodes at rest say little.
 const SPOILT_MS: u64 = 10_000;
-/// Simulated time until both must agree: several sessions that stalled, and one that does not.
-const PATIENCE_MS: u64 = 60_000;
+/// Simulated time until both must agree: sessions that stalled, a minute shut out for what was
+/// altered, and one that does not.
+const PATIENCE_MS: u64 = 600_000;
 
 struct Pair {
     hosts: [Host; 2],
@@ -61,6 +62,7 @@ pub fn run(input: &[u8], reached: Reached<'_>) {
             return;
         }
         pair.hosts.iter_mut().for_each(|host| host.wait(50));
+        pair.link_again();
         pair.collect();
     }
     panic!("no agreement within {PATIENCE_MS} ms over an honest channel");
@@ -93,6 +95,24 @@ impl Pair {
         let [a, b] = &mut hosts;
         let peers = [a.link(5, true), b.link(4, false)].map(|peer| peer.expect("there is room"));
         Pair { hosts, peers, wire: VecDeque::new() }
+    }
+
+    /// Who sends too much that is altered is thrown out for a minute; its next dial is as good as
+    /// any.
+    fn link_again(&mut self) {
+        let ended = self.hosts.iter().position(|host| !host.out.ended.is_empty());
+        let Some(ended) = ended else { return };
+        self.wire.clear();
+        for (side, host) in self.hosts.iter_mut().enumerate() {
+            host.out.sent.clear();
+            host.out.ended.clear();
+            if side != ended {
+                host.handle(Input::LinkDown(self.peers[side]));
+            }
+            if let Some(peer) = host.link(5 - side, side == 0) {
+                self.peers[side] = peer;
+            }
+        }
     }
 
     /// Puts on the wire what the nodes sent.
