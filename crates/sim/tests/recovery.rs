@@ -228,8 +228,13 @@ fn fifty_starts_under_writes_fork_nothing_and_lose_nothing() {
         let seeds: Vec<usize> = (0..n).filter(|&i| i != victim).collect();
         world.restart(victim, with_disk, &seeds);
         world.run_for(ms(200 + u64::from(rng.below(800))));
-        let ready = (0..n).filter(|&i| phase(&mut world, i) == Phase::Ready).count();
-        assert_eq!(ready, n, "all are back in round {round}");
+        // Who lost its disk waits for those who started lately themselves.
+        let ready = |w: &mut World| (0..n).all(|i| phase(w, i) == Phase::Ready);
+        let deadline = world.now() + seconds(15);
+        while !ready(&mut world) {
+            assert!(world.now() < deadline, "all are back in round {round}");
+            world.run_for(ms(10));
+        }
     }
     agree_within(&mut world, seconds(10));
     no_conviction(&world);

@@ -1,7 +1,8 @@
 //! A key without its newest state (no disk, or an older copy of it): the own records are taken back
 //! from peers before the first write, so that no counter starts anew and no incarnation is used
 //! twice. Three peers must have sent all they hold; fewer if no more answer within 5 s. Without any
-//! peer it waits. Who started less than 5 s ago does not answer. Who has not sent what it announced is asked again every 5 s.
+//! peer it waits. Who started less than 5 s ago does not answer. Who has not sent what it announced
+//! is asked again every 5 s.
 //!
 //! ```text
 //!   Recover -->   <-- own records on the bulk lane, Recovered(how many)   --> done when all came

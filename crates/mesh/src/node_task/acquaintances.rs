@@ -112,6 +112,7 @@ mod tests {
         let known = (id, vec!["127.0.0.1:9".parse().unwrap(), "[::1]:8".parse().unwrap()]);
         assert_eq!(parse(line(&known).trim_end()), Some(known.clone()));
         let folder = Folder::new("acquaintances");
+        std::fs::create_dir_all(&folder.0).unwrap();
         let text = format!("garbage\n{id}\n{id} nowhere\n{}{}", line(&known), "x".repeat(99));
         keep::replace(&folder.0, FILE, text.as_bytes()).unwrap();
         let now = Instant::now();
