@@ -14,8 +14,18 @@ const BURST: Duration = Duration::from_secs(1);
 pub(super) struct Intake(Mutex<Option<Instant>>);
 
 impl Intake {
+    /// Waits until `messages` more may be read at `rate` a second.
+    pub(super) async fn wait(&self, messages: usize, rate: u32) {
+        let now = Instant::now();
+        let turn = self.turn(messages, rate, now);
+        // A sleep that is over already would still last until the timer's next millisecond.
+        if turn > now {
+            tokio::time::sleep_until(turn).await;
+        }
+    }
+
     /// When `messages` more may be read at `rate` a second.
-    pub(super) fn turn(&self, messages: usize, rate: u32, now: Instant) -> Instant {
+    fn turn(&self, messages: usize, rate: u32, now: Instant) -> Instant {
         let price = Duration::from_secs(messages as u64) / rate.max(1);
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = now.checked_sub(BURST).unwrap_or(now);
@@ -27,7 +37,20 @@ impl Intake {
 
 #[cfg(test)]
 mod tests {
+    use core::future::Future as _;
+    use core::pin::pin;
+    use core::task::{Context, Waker};
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_within_its_rate_does_not_wait_for_a_timer() {
+        let (intake, start) = (Intake::default(), Instant::now());
+        let mut at_once = pin!(intake.wait(90, 100));
+        assert!(at_once.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        intake.wait(20, 100).await;
+        assert_eq!(Instant::now() - start, BURST / 10);
+    }
 
     #[test]
     fn a_burst_passes_and_then_the_rate_holds() {

@@ -161,12 +161,7 @@ impl Link {
 
     /// Waits until this peer may have `messages` more read at `rate` a second.
     pub(crate) async fn take_turn(&self, messages: usize, rate: u32) {
-        let now = Instant::now();
-        let turn = self.0.intake.turn(messages, rate, now);
-        // A sleep that is over already would still last until the timer's next millisecond.
-        if turn > now {
-            tokio::time::sleep_until(turn).await;
-        }
+        self.0.intake.wait(messages, rate).await;
     }
 
     /// Which link this is.
