@@ -43,13 +43,12 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    /// On the running clock: under a paused one a timer of zero is over at once.
+    #[tokio::test]
     async fn who_is_within_its_rate_does_not_wait_for_a_timer() {
-        let (intake, start) = (Intake::default(), Instant::now());
+        let intake = Intake::default();
         let mut at_once = pin!(intake.wait(90, 100));
         assert!(at_once.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
-        intake.wait(20, 100).await;
-        assert_eq!(Instant::now() - start, BURST / 10);
     }
 
     #[test]
