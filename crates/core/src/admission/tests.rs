@@ -55,6 +55,7 @@ fn the_word_of_an_admitting_node_is_good_beyond_the_time_to_redeem() {
 fn only_a_node_with_a_bound_token_of_this_mesh_admits() {
     let by_bearer = Pass::sign(&pair(2), token(8, None), &MESH, token(9, None), id(3), NOW);
     assert_eq!(check(&by_bearer, &MESH, 0), Err(NotAdmitted::CannotAdmit));
+    assert_eq!(Pass::decode(&by_bearer.encode()), Err(NotAdmitted::Malformed));
     let by_other = Pass::sign(&pair(4), token(2, Some(id(2))), &MESH, token(9, None), id(3), NOW);
     assert_eq!(check(&by_other, &MESH, 0), Err(NotAdmitted::Signature));
     let own = Token::sign(&pair(4), &MESH, [4; 16], NEVER, NEVER, Some(id(4)));
@@ -66,6 +67,7 @@ fn only_a_node_with_a_bound_token_of_this_mesh_admits() {
     let bound =
         Pass::sign(&pair(2), token(2, Some(id(2))), &MESH, token(3, Some(id(3))), id(4), NOW);
     assert_eq!(check(&bound, &MESH, 0), Err(NotAdmitted::OtherNode));
+    assert_eq!(Pass::decode(&bound.encode()), Err(NotAdmitted::Malformed), "too long to hold");
 }
 
 #[test]
