@@ -165,8 +165,11 @@ impl Store {
 
     /// Whether one more author fits.
     pub(super) fn has_room_for_an_author(&self) -> bool {
-        let counted = self.authors.len() - self.uncounted as usize;
-        counted < self.settings.genesis.limits.max_authors as usize
+        self.counted_authors() < self.settings.genesis.limits.max_authors as usize
+    }
+
+    pub(super) fn counted_authors(&self) -> usize {
+        self.authors.len() - self.uncounted as usize
     }
 
     /// Convicts one incarnation; false if that was known or the identity is convicted already.

@@ -16,10 +16,21 @@ use crate::frame::{Record, Verified};
 use crate::identity::Incarnation;
 use crate::time::Hlc;
 
-/// Whether a message holds nothing that is to outlive its author.
+/// Whether a message says goodbye and holds nothing that is to outlive its author.
 pub(super) fn departs(v: &Verified) -> bool {
-    let mut leaves = v.leaves().iter().map(|leaf| Record::stored(v.record_bytes(leaf)));
-    !v.leaves().is_empty() && leaves.all(|record| record.is_some_and(|r| r.head.ephemeral))
+    is_farewell(v.leaves().iter().filter_map(|leaf| Record::stored(v.record_bytes(leaf))))
+}
+
+/// The same of its records.
+pub(super) fn is_farewell<'a>(records: impl Iterator<Item = Record<'a>>) -> bool {
+    let mut goodbye = false;
+    for record in records {
+        if !record.head.ephemeral {
+            return false;
+        }
+        goodbye |= record.head.slot == Slot::MEMBER;
+    }
+    goodbye
 }
 
 impl Store {
@@ -37,6 +48,20 @@ impl Store {
             self.note_departure(author);
             self.forget_the_first(on);
         }
+    }
+
+    /// Whoever came in with a goodbye and is to be kept after all needs a place like everybody. If
+    /// there is none, it goes; answers whether it did.
+    pub(super) fn goes_for_lack_of_room(&mut self, author: u32, on: OnChange<'_>) -> bool {
+        if self.authors[author as usize].is_departed() {
+            self.note_departure(author);
+        }
+        if self.counted_authors() <= self.settings.genesis.limits.max_authors as usize {
+            return false;
+        }
+        let id = *self.authors[author as usize].id();
+        self.drop_up_to(&id, Incarnation(u64::MAX), on);
+        true
     }
 
     pub(super) fn note_departure(&mut self, author: u32) {

@@ -101,11 +101,28 @@ impl Store {
     pub fn merge(&mut self, v: &Verified, won: &mut Vec<EntryIx>, on: OnChange<'_>) -> Merged {
         let fields = &v.header().fields;
         assert_eq!(fields.class, self.class, "a message goes to the store of its scope");
-        let mut merged = Merged::default();
         let author = match self.author_for(v.header(), departs(v)) {
             Ok(author) => author,
-            Err(why) => return Merged { refused: Some(why), ..merged },
+            Err(why) => return Merged { refused: Some(why), ..Merged::default() },
         };
+        let first = won.len();
+        let merged = self.merge_of(author, v, won, on);
+        if self.goes_for_lack_of_room(author, on) {
+            won.truncate(first);
+            return Merged { refused: Some(Refused::AuthorLimit), ..Merged::default() };
+        }
+        merged
+    }
+
+    fn merge_of(
+        &mut self,
+        author: u32,
+        v: &Verified,
+        won: &mut Vec<EntryIx>,
+        on: OnChange<'_>,
+    ) -> Merged {
+        let fields = &v.header().fields;
+        let mut merged = Merged::default();
         if let Some(other) = v.other() {
             let incarnation = other.fields.incarnation.max(fields.incarnation);
             if self.convict(author, incarnation, [v.header(), other], won, on) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::author::Author;
+use super::departed::is_farewell;
 use super::entry::{Entry, EntryIx};
 use super::frames::{NEWEST, Place};
 use super::{Family, NodeId, SignedHeader, Slot, Store};
@@ -33,8 +34,7 @@ impl Store {
         let header = sealed.header();
         let fields = &header.fields;
         let Some(author) = self.find_author(&fields.author) else {
-            let mut stays = sealed.records().map(|(_, record)| !record.head.ephemeral).peekable();
-            let departs = stays.peek().is_some() && !stays.any(|stays| stays);
+            let departs = is_farewell(sealed.records().map(|(_, record)| record));
             let room = departs || self.has_room_for_an_author();
             return if room { Ok(Known::Nothing) } else { Err(Refused::AuthorLimit) };
         };

@@ -123,3 +123,44 @@ fn forgetting_takes_the_proofs_of_those_incarnations_along_and_no_others() {
     assert!(!early.is_convicted(&keys(0).node_id()), "two of three are void");
     assert_eq!((early.root(), early.len()), (late.root(), late.len()));
 }
+
+/// Ways to be kept after one came in where goodbyes need no place: none of them is one.
+#[test]
+fn nobody_gets_a_place_through_the_door_of_those_who_leave() {
+    let flagged = |slot: u16, at: u64| {
+        let mut head = RecordHead::new(Slot(slot), Kind::LWW, hlc(at));
+        head.ephemeral = true;
+        head.encode(&lww(slot, 1, 1)[24..])
+    };
+    for way in 0..4 {
+        let mut store = few(4);
+        for n in 0..4 {
+            let frame = seal_for(&store, &mut chain(1), &keys(n), &[lww(20, n, 1)]);
+            merge(&mut store, &frame);
+        }
+        for n in 10..60 {
+            let (mut chain, who) = (chain(1), keys(n));
+            let mut other = chain.clone();
+            let goodbye = [member(true, u64::from(n))];
+            let mut frames = Vec::new();
+            if way > 0 {
+                frames.push(seal_for(&store, &mut chain, &who, &goodbye));
+            }
+            match way {
+                0 => frames.push(seal_for(&store, &mut chain, &who, &[flagged(20, 1)])),
+                1 => frames.push(seal_for(&store, &mut chain, &who, &[lww(20, n, 1)])),
+                2 => frames.push(seal_for(&store, &mut other, &who, &[member(true, 1)])),
+                _ => {
+                    chain.floor = (chain.incarnation, chain.next);
+                    frames.push(seal_for(&store, &mut chain, &who, &[flagged(20, 1)]));
+                }
+            }
+            for frame in &frames {
+                let _ = deliver(&mut store, frame.bytes());
+            }
+            audit(&mut store);
+        }
+        let (kept, places) = (store.author_count(), store.authors.len());
+        assert!(kept <= 8 && places <= 10, "way {way}: {kept} authors, {places} places");
+    }
+}
