@@ -146,17 +146,21 @@ impl World {
         self.engine.shared.any_slow = true;
     }
 
-    /// From now on node `i` breaks the protocol; a censor hides nobody.
+    /// From now on node `i` breaks the protocol; it aims at nobody.
     pub fn corrupt(&mut self, i: NodeIx, kind: Kind) {
-        self.corrupt_hiding(i, kind, &[]);
+        self.corrupt_against(i, kind, &[]);
     }
 
-    /// The same; a censor hides what `authors` sign.
-    pub fn corrupt_hiding(&mut self, i: NodeIx, kind: Kind, authors: &[NodeIx]) {
-        let hidden = authors.iter().map(|&author| self.id(author)).collect();
-        self.engine.host_mut(i).own().conduct = Some(Conduct::new(kind).hiding(hidden));
+    /// The same; a censor hides what `targets` sign, an eclipse surrounds them.
+    pub fn corrupt_against(&mut self, i: NodeIx, kind: Kind, targets: &[NodeIx]) {
+        let targets = targets.iter().map(|&target| self.id(target)).collect();
+        let conduct = Conduct::new(kind).against(targets).signing_with(self.keys[i]);
+        self.engine.host_mut(i).own().conduct = Some(conduct);
         if kind == Kind::TimeShift {
             self.set_clock_error(i, 3_600_000);
+        }
+        if kind == Kind::Eclipse {
+            self.ally();
         }
     }
 
