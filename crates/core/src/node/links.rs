@@ -17,7 +17,7 @@ impl Node {
         chosen: bool,
         sink: &mut impl Sink,
     ) {
-        self.membership.dial_ended(&node);
+        self.membership.dial_answered(&node, now.mono);
         let was_listed = self.registry.by_id(&node).is_some();
         let Some(peer) = self.known_peer(now, node) else { return };
         let is_member = self.registry.get(peer).is_some_and(|view| view.incarnation.0 > 0);

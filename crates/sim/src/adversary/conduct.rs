@@ -55,7 +55,7 @@ impl Conduct {
 
     /// The same; what it signs itself it signs with `key`.
     pub(crate) fn signing_with(mut self, key: [u8; 32]) -> Self {
-        self.tampering.key = key;
+        self.tampering = Tampering::of(key);
         self
     }
 
@@ -67,7 +67,7 @@ impl Conduct {
             (Kind::Forge, Message::Signed(bytes)) => {
                 vec![(to, lane, Message::Signed(altered(&bytes, scene.rng)))]
             }
-            (Kind::Tamper, Message::Signed(bytes)) => {
+            (Kind::Tamper, Message::Signed(bytes)) if !self.tampering.is_own(&bytes) => {
                 let bytes = self.tampering.tamper(&bytes, scene.mesh, scene.rng);
                 vec![(to, lane, Message::Signed(bytes))]
             }

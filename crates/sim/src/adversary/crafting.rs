@@ -20,7 +20,7 @@ use knhk_mesh_core::time::{Hlc, WallMs};
 /// The name that liars fork, in the slot [`FORKED`].
 const COIN: &[u8] = b"\x04coin";
 /// Where the forked record stands.
-const FORKED: frame::Slot = frame::Slot(20);
+pub(crate) const FORKED: frame::Slot = frame::Slot(20);
 
 /// Two different frames for the first place in the chain of one incarnation: proof of a fork to
 /// whoever sees both.
@@ -77,13 +77,24 @@ impl Signer for Impostor<'_> {
 /// A man in the middle: the frames of others, made into others of the same form.
 #[derive(Debug, Default)]
 pub(super) struct Tampering {
-    pub(super) key: [u8; 32],
+    key: [u8; 32],
+    own: Option<NodeId>,
     turn: usize,
     /// Records of the last frame that passed.
     before: Vec<Vec<u8>>,
 }
 
 impl Tampering {
+    /// Of the node with this key: what it wrote itself it leaves as it is, for it would fork itself.
+    pub(super) fn of(key: [u8; 32]) -> Self {
+        let own = Some(Keypair::from_secret(&key).node_id());
+        Tampering { key, own, ..Tampering::default() }
+    }
+
+    pub(super) fn is_own(&self, bytes: &Bytes) -> bool {
+        author_of(bytes) == self.own
+    }
+
     /// `bytes`, tampered with in the next of the ways; never the same bytes.
     pub(super) fn tamper(&mut self, bytes: &Bytes, mesh: &MeshId, rng: &mut Rng) -> Bytes {
         self.turn += 1;

@@ -15,7 +15,7 @@ use core::str::FromStr;
 
 use crate::engine::Slot;
 pub(crate) use conduct::{Conduct, Scene, Sending};
-pub(crate) use crafting::forked;
+pub(crate) use crafting::{FORKED, forked};
 
 /// How a node misbehaves.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

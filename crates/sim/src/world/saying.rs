@@ -1,13 +1,15 @@
 //! What is said about members: by themselves when they go, by the operator, and by liars who accuse
 //! others. And what other liars do of themselves: whom they surround they dial.
 
+use std::collections::BTreeSet;
+
 use knhk_mesh_core::frame::Slot;
 use knhk_mesh_core::identity::{Incarnation, NodeId};
 use knhk_mesh_core::membership::{Suspicion, Words};
 use knhk_mesh_core::messages::Input;
 
 use super::{NodeIx, World};
-use crate::adversary::Kind;
+use crate::adversary::{FORKED, Kind};
 
 impl World {
     /// Node `i` leaves the mesh and takes its records along; its process goes on.
@@ -67,6 +69,15 @@ impl World {
     pub fn liars(&self, kind: Kind) -> Vec<NodeIx> {
         let up = (0..self.len()).filter(|&i| self.is_up(i));
         up.filter(|&i| self.conduct(i) == Some(kind)).collect()
+    }
+
+    /// How many different records of `liar` the nodes `at` hold in the slot that liars fork.
+    pub(crate) fn branches(&self, at: &[NodeIx], liar: &NodeId) -> usize {
+        let held = |&i: &NodeIx| {
+            let record = self.node(i).store().record(liar, FORKED)?;
+            Some(record.record.payload.to_vec())
+        };
+        at.iter().filter_map(held).collect::<BTreeSet<_>>().len()
     }
 
     /// All that surround somebody know each other.
