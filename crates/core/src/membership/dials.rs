@@ -66,8 +66,9 @@ impl Dials {
         fits
     }
 
-    /// A link with `node` came up.
-    pub(super) fn answered(&mut self, node: &NodeId, now: Time) {
+    /// A link with `node` came up; whether it was dialled from here.
+    pub(super) fn answered(&mut self, node: &NodeId, now: Time) -> bool {
+        let dialled = self.0.iter().any(|dial| dial.node == *node && dial.kind != Kind::Answered);
         self.0.retain(|dial| dial.node != *node || dial.kind != Kind::Rescue);
         let resting = self.0.iter().filter(|dial| dial.kind == Kind::Answered).count();
         let own = |dial: &&mut Dial| dial.node == *node && dial.kind == Kind::Usual;
@@ -78,6 +79,7 @@ impl Dials {
                 self.0.remove(oldest);
             }
         }
+        dialled
     }
 
     /// Whether `node` answered just now.
@@ -113,7 +115,7 @@ mod tests {
     fn who_answered_is_not_dialled_again_at_once_but_may_be_rescued() {
         let (mut dials, node) = (Dials::default(), NodeId([1; 32]));
         assert!(dials.start(node, Time::ZERO) && !dials.start(node, Time::ZERO));
-        dials.answered(&node, Time::ZERO);
+        assert!(dials.answered(&node, Time::ZERO) && !dials.answered(&node, Time::ZERO));
         assert!(dials.rests(&node) && dials.under_way() == 0);
         assert!(!dials.start(node, Time::ZERO) && dials.start_rescue(node, Time::ZERO));
         dials.expire(Time::ZERO + REST);

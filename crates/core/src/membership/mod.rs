@@ -223,16 +223,17 @@ impl Membership {
         }
     }
 
-    /// A link with `node` came up: the dial to it ended well.
-    pub fn dial_answered(&mut self, node: &NodeId, now: Time) {
-        self.tidy_dials(|dials| dials.answered(node, now));
+    /// A link with `node` came up; whether this room had asked for it. Seeds are dialled unasked.
+    pub fn dial_answered(&mut self, node: &NodeId, now: Time) -> bool {
+        let dials = self.rest.as_mut().map(|rest| &mut rest.dials);
+        dials.is_some_and(|dials| dials.answered(node, now))
     }
 
     fn dials_under_way(&self) -> usize {
         self.rest.as_ref().map_or(0, |rest| rest.dials.under_way())
     }
 
-    fn tidy_dials(&mut self, tidy: impl Fn(&mut Dials)) {
+    fn tidy_dials(&mut self, tidy: impl FnOnce(&mut Dials)) {
         if let Some(rest) = &mut self.rest {
             tidy(&mut rest.dials);
         }

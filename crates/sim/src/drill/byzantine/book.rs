@@ -79,15 +79,9 @@ impl Book {
         rng: &mut Rng,
     ) {
         self.begun += 1;
-        let values = |(_, shows): &&(Key, Shows)| matches!(shows, Shows::Value(_));
         let (key, shows, op) = match self.begun % 8 {
             3 | 6 => self.one_more(i),
-            5 if self.owed.iter().any(|owed| values(&owed)) => {
-                let all: Vec<usize> =
-                    (0..self.owed.len()).filter(|&at| values(&&self.owed[at])).collect();
-                let at = all[rng.below(all.len() as u32) as usize];
-                // It is owed no more, whatever becomes of the deletion.
-                let (key, _) = self.owed.swap_remove(at);
+            5 if let Some(key) = self.take_settled(rng) => {
                 (key.clone(), Shows::Nothing, Op::Delete { key })
             }
             _ => {
@@ -102,6 +96,17 @@ impl Book {
         let (measured, acknowledged) = (counted.is_some(), false);
         self.open.push(Open { node: i, id, key, shows, began, acknowledged, measured, waiting });
         self.collect(world);
+    }
+
+    /// A register that everybody shows. It is owed no more, whatever becomes of its deletion.
+    fn take_settled(&mut self, rng: &mut Rng) -> Option<Key> {
+        let settled = |at: &usize| {
+            let (key, shows) = &self.owed[*at];
+            matches!(shows, Shows::Value(_)) && self.open.iter().all(|write| write.key != *key)
+        };
+        let all: Vec<usize> = (0..self.owed.len()).filter(settled).collect();
+        let count = u32::try_from(all.len()).ok().filter(|&count| count > 0)?;
+        Some(self.owed.swap_remove(all[rng.below(count) as usize]).0)
     }
 
     /// Node `i` adds one to its counter: what a node that lost its disk would do at once.
