@@ -155,8 +155,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "F", default_value = "0", value_parser = share)]
     pub(crate) silent: f64,
     /// Share of the nodes that break the protocol in this way; can be repeated.
-    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, censor, equivocate, tamper,
-    /// eclipse, cold-boot
+    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, censor, equivocate,
+    /// tamper, eclipse, cold-boot
     #[arg(verbatim_doc_comment, long, value_name = "KIND=F", value_parser = adversary)]
     pub(crate) adversary: Vec<(Kind, f64)>,
     /// Updates, one after the other; the first is measured in full, of the others only the time

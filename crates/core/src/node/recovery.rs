@@ -1,11 +1,11 @@
 //! A key without its newest state (no disk, or an older copy of it): the own records are taken back
 //! from peers before the first write, so that no counter starts anew and no incarnation is used
-//! twice. Three seeds must have sent all they hold; if fewer answer, it takes what whoever is linked
+//! twice. Three seeds must have sent all they hold; if fewer answer, it takes what anybody linked
 //! sends within 5 s. Without any peer it waits. Who started less than 5 s ago does not answer. Who
 //! has not sent what it announced is asked again every 5 s.
 //!
-//! Only seeds end it early, which the driver dials of itself: liars that dial a node as it starts, or
-//! whose names it hears first, can say that there is nothing sooner than anybody honest.
+//! Only seeds end it early, which the driver dials of itself: liars that dial a node as it starts,
+//! or whose names it hears first, can be the first to say that there is nothing.
 //!
 //! ```text
 //!   Recover -->   <-- own records on the bulk lane, Recovered(how many)   --> done when all came

@@ -85,7 +85,7 @@ pub(super) struct Tampering {
 }
 
 impl Tampering {
-    /// Of the node with this key: what it wrote itself it leaves as it is, for it would fork itself.
+    /// Of the node with this key. What it wrote itself it leaves as it is: it would fork itself.
     pub(super) fn of(key: [u8; 32]) -> Self {
         let own = Some(Keypair::from_secret(&key).node_id());
         Tampering { key, own, ..Tampering::default() }

@@ -44,8 +44,8 @@ pub enum Kind {
     Suspect,
     /// A man in the middle: alters what it passes on so that it keeps its form.
     Tamper,
-    /// Dials certain nodes all the time, never leaves them, and together with its like tells them of
-    /// nobody else.
+    /// Dials certain nodes all the time, never leaves them, and together with its like tells them
+    /// of nobody else.
     Eclipse,
     /// Tells who starts, with or without its state, that there is nothing, or what was long ago.
     ColdBoot,

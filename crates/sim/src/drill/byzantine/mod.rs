@@ -4,9 +4,9 @@
 //! ```text
 //!   share of the nodes = liars, from the first moment, some of them seeds
 //!        |
-//!   join ──> writes, deletions, counters; crashes with and without disk; forks, accusations ──> quiet
-//!        |         every write: rounds until the last honest node has it                        |
-//!        `-- run: the course    book: writes    forks: who was convicted                     Figures
+//!   join ──> writes; crashes with and without disk; forks, accusations, sieges ──> quiet
+//!        |      every write: rounds until the last honest node has it                |
+//!        `-- run: the course    book: writes    forks: who was convicted          Figures
 //! ```
 //!
 //! A run counts with its slowest write. Liars stay liars in the quiet; only what they do of

@@ -322,12 +322,6 @@ impl<'a> Run<'a> {
     }
 
     fn figures(&self, converged: bool) -> KindFigures {
-        if std::env::var("DBGX").is_ok() {
-            eprintln!("{:?} {:?}", self.world.now(), self.world.tally());
-            for &i in &self.honest {
-                eprintln!("{i} {:?}", self.world.node(i).counters());
-            }
-        }
         let spread = self.drill.spread();
         let (round_ms, bound) = (spread.round_ms(), u64::from(spread.bound()));
         let world = &self.world;
