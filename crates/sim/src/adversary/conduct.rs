@@ -81,7 +81,10 @@ impl Conduct {
                 let others = to.into_iter().filter(|peer| !surrounded(peer)).collect();
                 vec![(others, lane, Message::Signed(bytes))]
             }
-            (Kind::ColdBoot, Message::Signed(bytes)) => self.stale(to, lane, bytes, scene.rng),
+            (Kind::ColdBoot, Message::Signed(bytes)) => {
+                let instead = self.stale(lane, bytes, scene.rng);
+                instead.map(|bytes| (to, lane, Message::Signed(bytes))).into_iter().collect()
+            }
             (Kind::ColdBoot, Message::Recovered(_)) => vec![(to, lane, Message::Recovered(0))],
             (Kind::LieDigest, Message::Digest(mut digest)) => {
                 let word = scene.rng.next_u64().to_le_bytes();
@@ -115,19 +118,18 @@ impl Conduct {
 
     /// What comes new passes; who asks for what was gets nothing, the oldest of the author, or a
     /// forgery.
-    fn stale(&mut self, to: Vec<PeerIx>, lane: Lane, bytes: Bytes, rng: &mut Rng) -> Vec<Sending> {
+    fn stale(&mut self, lane: Lane, bytes: Bytes, rng: &mut Rng) -> Option<Bytes> {
         let author = author_of(&bytes);
         let first = self.hoard.iter().find(|old| author_of(old) == author).cloned();
         if first.is_none() && self.hoard.len() < HOARD {
             self.hoard.push(bytes.clone());
         }
-        let instead = match (lane, rng.below(8)) {
+        match (lane, rng.below(8)) {
             (Lane::Bulk, 0) => Some(altered(&bytes, rng)),
             (Lane::Bulk, 1..4) => first,
             (Lane::Bulk, _) => None,
             _ => Some(bytes),
-        };
-        instead.into_iter().map(|bytes| (to.clone(), lane, Message::Signed(bytes))).collect()
+        }
     }
 
     /// How often a flooding node may repeat a message for so many peers now.

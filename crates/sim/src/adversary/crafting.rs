@@ -131,7 +131,7 @@ impl Tampering {
             0 => reword(&mut records, rng),
             1 => misdate(&mut header, rng),
             2 if records.len() > 1 => drop(records.pop()),
-            2 => records.iter_mut().for_each(|record| shorten(record)),
+            2 => records.iter_mut().for_each(shorten),
             3 if !before.is_empty() => records = before,
             _ => {
                 reword(&mut records, rng);
