@@ -81,7 +81,8 @@ impl Book {
         self.begun += 1;
         let (key, shows, op) = match self.begun % 8 {
             3 | 6 => self.one_more(i),
-            5 if let Some(key) = self.take_settled(rng) => {
+            // Who just started does not know yet what it would delete.
+            5 if let Some(key) = counted.and_then(|_| self.take_settled(rng)) => {
                 (key.clone(), Shows::Nothing, Op::Delete { key })
             }
             _ => {
