@@ -177,7 +177,9 @@ impl Hello {
         let bytes = match self {
             Hello::None => return open,
             Hello::Half => wire::batch_head(wire::DIGEST, false, 47),
-            Hello::Greedy => [wire::batch_head(wire::DIGEST, false, 65_536), vec![0; 65_536]].concat(),
+            Hello::Greedy => {
+                [wire::batch_head(wire::DIGEST, false, 65_536), vec![0; 65_536]].concat()
+            }
             Hello::Streams => wire::batch_head(wire::DIGEST, false, 1 << 20),
             Hello::Garbage => wire::noise::<47>().to_vec(),
         };

@@ -65,7 +65,8 @@ fn chain(
     } else {
         params.self_signed(&identity).unwrap()
     };
-    let issuer = Issuer::from_params(&params, if fault == Fault::Stolen { &other } else { &identity });
+    let issuer =
+        Issuer::from_params(&params, if fault == Fault::Stolen { &other } else { &identity });
     let leaf_key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let mut leaf = CertificateParams::default();
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -123,7 +124,8 @@ pub(crate) async fn link(
 ) -> Result<Connection, Box<dyn std::error::Error>> {
     let connection = handshake(endpoint, to, config(secret, Fault::Nothing)).await?;
     stream(&connection, &wire::batch(wire::DIGEST, &[])).await?;
-    let welcome = async { connection.accept_uni().await?.read_to_end(4_096).await.map_err(Box::from) };
+    let welcome =
+        async { connection.accept_uni().await?.read_to_end(4_096).await.map_err(Box::from) };
     let welcome: Result<_, Box<dyn std::error::Error>> =
         tokio::time::timeout(Duration::from_secs(4), welcome).await?;
     welcome?;
