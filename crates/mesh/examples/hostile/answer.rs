@@ -1,15 +1,18 @@
 //! How many bytes the victim answers with before it admitted anybody, for each byte that it got.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
+use rustls::ClientConfig;
 use tokio::net::UdpSocket;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use crate::process::Victim;
 use crate::relay::{Counts, Relay};
 use crate::tls::{self, Fault};
-use crate::victim::Victim;
 use crate::wire;
 
 /// Longer than any deadline of a handshake, and than what TLS and QUIC say after it.
@@ -20,81 +23,98 @@ pub(crate) struct Answered {
     pub(crate) counts: Counts,
 }
 
-/// Every way there is not to be admitted. `member` is a key that the victim would admit.
-pub(crate) async fn all(member: [u8; 32], id: [u8; 32], abreast: usize) -> Vec<Answered> {
-    let victim = Victim::start(&[id], 0);
-    let to = victim.addr;
-    let mut all = Vec::new();
-    for (name, length, first) in [
-        ("garbage, short header, 1,200 bytes", 1_200, 0x40),
-        ("garbage, short header, 22 to 60 bytes", 0, 0x40),
-        ("garbage, Initial, 1,200 bytes", 1_200, 0xc0),
-        ("garbage, Handshake, 1,200 bytes", 1_200, 0xe0),
-    ] {
-        let counts = garbage(to, length, first, false).await;
-        all.push(Answered { name: name.into(), counts });
-    }
-    let counts = garbage(to, 1_200, 0xc0, true).await;
-    all.push(Answered { name: "unknown version, 1,200 bytes".into(), counts });
-    let counts = garbage(to, 0, 0xc0, true).await;
-    all.push(Answered { name: "unknown version, 22 to 60 bytes".into(), counts });
-    for up in 1..=6 {
-        let name = match up {
-            1 => "Initial, never answered".to_owned(),
-            _ => format!("handshake that stops after {up} datagrams"),
-        };
-        let run = |_| half(to, member, up, up > 1);
-        all.push(Answered { name, counts: many(abreast, run).await });
-    }
-    for (name, fault) in [
-        ("refused: not on the list", Fault::Nothing),
-        ("refused: other mesh", Fault::OtherMesh),
-        ("refused: expired", Fault::Expired),
-        ("refused: identity not signed by itself", Fault::Forged),
-        ("refused: leaf of another identity", Fault::Stolen),
-        ("refused: no certificate", Fault::NoCertificate),
-        ("refused: chain of 200", Fault::LongChain),
-    ] {
-        let run = |_| refused(to, fault);
-        all.push(Answered { name: name.into(), counts: many(abreast, run).await });
-    }
-    for hello in Hello::ALL {
-        let name = format!("admitted key, {}", hello.name());
-        all.push(Answered { name, counts: many(1, |_| unfinished(to, member, hello)).await });
-    }
-    let counts = early(to, member, true).await;
-    all.push(Answered { name: "resumed with early data, falls silent".into(), counts });
-    let counts = early(to, member, false).await;
-    all.push(Answered { name: "resumed without early data, falls silent".into(), counts });
-    all
+/// A way not to be admitted.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    /// Noise: its length (0: a few bytes), its first byte, and whether of an unknown version.
+    Garbage(&'static str, usize, u8, bool),
+    /// A good handshake of which so many datagrams arrive.
+    Half(u64),
+    Refused(&'static str, Fault),
+    /// A key that would be admitted.
+    Unfinished(Hello),
+    /// A session of such a key; with early data or without.
+    Resumed(bool),
 }
 
-async fn many<F: Future<Output = Counts>>(abreast: usize, run: impl Fn(usize) -> F) -> Counts {
-    let mut total = Counts::default();
-    let mut runs = Vec::new();
-    for number in 0..abreast {
-        runs.push(run(number));
+impl Way {
+    pub(crate) const ALL: [Way; 26] = [
+        Way::Garbage("garbage, short header, 1,200 bytes", 1_200, 0x40, false),
+        Way::Garbage("garbage, short header, 22 to 61 bytes", 0, 0x40, false),
+        Way::Garbage("garbage, Initial, 1,200 bytes", 1_200, 0xc0, false),
+        Way::Garbage("garbage, Handshake, 1,200 bytes", 1_200, 0xe0, false),
+        Way::Garbage("unknown version, 1,200 bytes", 1_200, 0xc0, true),
+        Way::Garbage("unknown version, 22 to 61 bytes", 0, 0xc0, true),
+        Way::Half(1),
+        Way::Half(2),
+        Way::Half(3),
+        Way::Half(4),
+        Way::Half(5),
+        Way::Half(6),
+        Way::Refused("refused: not on the list", Fault::Nothing),
+        Way::Refused("refused: other mesh", Fault::OtherMesh),
+        Way::Refused("refused: expired", Fault::Expired),
+        Way::Refused("refused: identity not signed by itself", Fault::Forged),
+        Way::Refused("refused: leaf of another identity", Fault::Stolen),
+        Way::Refused("refused: no certificate", Fault::NoCertificate),
+        Way::Refused("refused: chain of 200", Fault::LongChain),
+        Way::Unfinished(Hello::None),
+        Way::Unfinished(Hello::Half),
+        Way::Unfinished(Hello::Greedy),
+        Way::Unfinished(Hello::Streams),
+        Way::Unfinished(Hello::Garbage),
+        Way::Resumed(true),
+        Way::Resumed(false),
+    ];
+
+    fn name(self) -> String {
+        match self {
+            Way::Garbage(name, ..) | Way::Refused(name, _) => name.to_owned(),
+            Way::Half(1) => "first packet, never answered".to_owned(),
+            Way::Half(up) => format!("handshake that stops after {up} datagrams"),
+            Way::Unfinished(hello) => format!("admitted key, {}", hello.name()),
+            Way::Resumed(true) => "resumed with early data, then silent".to_owned(),
+            Way::Resumed(false) => "resumed, then silent".to_owned(),
+        }
     }
-    for counts in join(runs).await {
+
+    /// `abreast` times at once, where that makes a difference, at a victim of its own. `member` is
+    /// a key that this admits.
+    pub(crate) async fn run(self, member: [u8; 32], abreast: usize) -> Answered {
+        let victim = Victim::start(&[wire::Author::new(member).id()], 0);
+        let to = victim.addr;
+        let counts = match self {
+            Way::Garbage(_, length, first, version) => garbage(to, length, first, version).await,
+            Way::Half(up) => many(abreast, || half(to, member, up)).await,
+            Way::Refused(_, fault) => many(abreast, || refused(to, fault)).await,
+            Way::Unfinished(hello) => unfinished(to, member, hello).await,
+            Way::Resumed(data) => early(to, member, data).await,
+        };
+        Answered { name: self.name(), counts }
+    }
+}
+
+async fn many<F: Future<Output = Counts>>(abreast: usize, run: impl Fn() -> F) -> Counts {
+    let mut total = Counts::default();
+    for counts in join((0..abreast).map(|_| run())).await {
         total.add(counts);
     }
     total
 }
 
 /// All at once, on this task.
-async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub(crate) async fn join<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut waiting: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
     std::future::poll_fn(|context| {
-        let mut ready = true;
-        for (future, output) in &mut waiting {
-            if output.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(value) => *output = Some(value),
-                    std::task::Poll::Pending => ready = false,
-                }
+        for (future, output) in waiting.iter_mut().filter(|(_, output)| output.is_none()) {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                *output = Some(value);
             }
         }
-        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        match waiting.iter().all(|(_, output)| output.is_some()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     })
     .await;
     waiting.into_iter().filter_map(|(_, output)| output).collect()
@@ -127,23 +147,22 @@ async fn garbage(to: SocketAddr, length: usize, first: u8, version: bool) -> Cou
 }
 
 /// A good handshake of which only the first `up` datagrams arrive.
-async fn half(to: SocketAddr, member: [u8; 32], up: u64, down: bool) -> Counts {
-    let relay = Relay::start(to, up, down).await;
-    let endpoint = tls::endpoint([127, 0, 0, 1]);
-    let dial = tls::handshake(&endpoint, relay.addr, tls::config(member, Fault::Nothing));
-    let connection = timeout(AFTERWARDS, dial).await;
-    sleep(AFTERWARDS).await;
-    drop(connection);
-    relay.counts()
+async fn half(to: SocketAddr, member: [u8; 32], up: u64) -> Counts {
+    let relay = Relay::start(to, up, up > 1).await;
+    watch(&relay, tls::config(member, Fault::Nothing)).await
 }
 
-/// A handshake that the victim has to refuse, and what follows.
+/// A handshake that the victim has to refuse.
 async fn refused(to: SocketAddr, fault: Fault) -> Counts {
     let relay = Relay::start(to, u64::MAX, true).await;
-    let endpoint = tls::endpoint([127, 0, 0, 1]);
-    let dial = tls::handshake(&endpoint, relay.addr, tls::config(wire::noise(), fault));
-    let connection = timeout(AFTERWARDS, dial).await;
-    sleep(Duration::from_secs(1)).await;
+    watch(&relay, tls::config(wire::noise(), fault)).await
+}
+
+/// Dials, and listens to what follows.
+async fn watch(relay: &Relay, tls: ClientConfig) -> Counts {
+    let (endpoint, end) = (tls::endpoint([127, 0, 0, 1]), Instant::now() + AFTERWARDS);
+    let connection = timeout_at(end, tls::handshake(&endpoint, relay.addr, tls)).await;
+    sleep_until(end).await;
     drop(connection);
     relay.counts()
 }
@@ -158,9 +177,6 @@ pub(crate) enum Hello {
 }
 
 impl Hello {
-    pub(crate) const ALL: [Hello; 5] =
-        [Hello::None, Hello::Half, Hello::Greedy, Hello::Streams, Hello::Garbage];
-
     fn name(self) -> &'static str {
         match self {
             Hello::None => "no hello",
@@ -180,7 +196,7 @@ impl Hello {
             Hello::Greedy => {
                 [wire::batch_head(wire::DIGEST, false, 65_536), vec![0; 65_536]].concat()
             }
-            Hello::Streams => wire::batch_head(wire::DIGEST, false, 1 << 20),
+            Hello::Streams => wire::batch_head(wire::DIGEST, false, wire::MAX_BODY as u32),
             Hello::Garbage => wire::noise::<47>().to_vec(),
         };
         let streams = if matches!(self, Hello::Streams) { 64 } else { 1 };
@@ -216,7 +232,7 @@ async fn unfinished(to: SocketAddr, member: [u8; 32], hello: Hello) -> Counts {
 async fn early(to: SocketAddr, member: [u8; 32], data: bool) -> Counts {
     let endpoint = tls::endpoint([127, 0, 0, 1]);
     let tls = tls::config(member, Fault::Nothing);
-    let quic = std::sync::Arc::new(QuicClientConfig::try_from(tls).unwrap());
+    let quic = Arc::new(QuicClientConfig::try_from(tls).unwrap());
     let config = quinn::ClientConfig::new(quic);
     // The first one is for its ticket; with the welcome it is a whole link.
     let first = endpoint.connect_with(config.clone(), to, "node").unwrap().await.unwrap();

@@ -15,6 +15,9 @@ pub(crate) const HAVE: u8 = 17;
 pub(crate) const WANT: u8 = 18;
 pub(crate) const RECOVER: u8 = 21;
 
+/// The longest body of a batch.
+pub(crate) const MAX_BODY: usize = 320 << 10;
+
 const LWW: u8 = 16;
 
 /// Of the default mesh.
@@ -66,19 +69,11 @@ pub(crate) fn batch(lane: u8, messages: &[Vec<u8>]) -> Vec<u8> {
     batch
 }
 
-/// A body of `size` bytes that is packed as well as zstd can: zeros.
-pub(crate) fn bomb(lane: u8, size: usize) -> Vec<u8> {
-    let packed = zstd::bulk::compress(&vec![0; size], 19).unwrap();
-    let mut batch = batch_head(lane, true, packed.len() as u32);
-    batch.extend(packed);
-    batch
-}
-
-/// Messages of zeros that pass the ratio of 64 by as much noise as that needs.
-pub(crate) fn swollen(lane: u8, size: usize) -> Vec<u8> {
-    let noise: Vec<u8> = (0..size / 60).map(|_| getrandom::u32().unwrap() as u8).collect();
-    let mut unpacked = noise.clone();
-    unpacked.resize(size, 0);
+/// A message of 300 KB that passes the ratio of 64 by as much noise as that needs.
+pub(crate) fn swollen(lane: u8) -> Vec<u8> {
+    let mut noise = noise::<5_200>().to_vec();
+    noise.resize(300_000, 0);
+    let unpacked = body(&[noise]);
     let packed = zstd::bulk::compress(&unpacked, 1).unwrap();
     let mut batch = batch_head(lane, true, packed.len() as u32);
     batch.extend(packed);

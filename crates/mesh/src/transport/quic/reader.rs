@@ -100,7 +100,10 @@ impl Partial {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BatchError>> {
         loop {
             let filled = self.bytes.len();
-            self.bytes.resize(filled + self.room(), 0);
+            let room = self.room();
+            // Exact: streams that never end hold what they sent and no more.
+            self.bytes.reserve_exact(room);
+            self.bytes.resize(filled + room, 0);
             let read = self.stream.poll_read(cx, &mut self.bytes[filled..]);
             let count = match &read {
                 Poll::Ready(Ok(count)) => *count,

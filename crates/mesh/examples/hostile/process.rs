@@ -52,6 +52,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Set, with what it is told, where a process is the victim.
+const ROLE: &str = "KNHK_HOSTILE_VICTIM";
+const MARK: &str = "victim> ";
+
 /// What the victim says about itself: numbers by name.
 pub(crate) type Report = BTreeMap<String, u64>;
 
@@ -66,7 +70,8 @@ impl Victim {
     pub(crate) fn start(admitted: &[[u8; 32]], records: u32) -> Self {
         let admitted: Vec<String> = admitted.iter().map(|id| crate::wire::text(id)).collect();
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["victim", &admitted.join(","), &records.to_string()]);
+        command.args(["--exact", "victim", "--nocapture"]);
+        command.env(ROLE, format!("{} {records}", admitted.join(",")));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         let mut victim = Victim { addr: SocketAddr::from(([127, 0, 0, 1], 0)), child, lines };
@@ -83,9 +88,14 @@ impl Victim {
     }
 
     fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim().to_owned()
+        loop {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the victim is gone");
+            // Beside what it says itself there is what a test's frame says.
+            if let Some((_, said)) = line.split_once(MARK) {
+                return said.trim().to_owned();
+            }
+        }
     }
 
     /// User and system time; the kernel counts in hundredths of a second.
@@ -112,21 +122,19 @@ impl Drop for Victim {
     }
 }
 
-/// The life of the victim.
-pub(crate) async fn be() {
-    let mut args = std::env::args().skip(2);
-    let admitted = args.next().unwrap();
-    let admitted: Vec<NodeId> =
-        admitted.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().unwrap()).collect();
+/// The life of the victim, if this process is to be it.
+pub(crate) async fn be() -> bool {
+    let Ok(role) = std::env::var(ROLE) else { return false };
+    let (admitted, records) = role.split_once(' ').unwrap();
+    let admitted: Vec<NodeId> = admitted.split(',').map(|id| id.parse().unwrap()).collect();
     let mut options = Options::default();
     options.config.admission = Admission::allowlist(admitted);
     let mesh = Mesh::join(options).await.unwrap();
-    for number in 0..args.next().unwrap().parse().unwrap() {
-        let number: u32 = number;
+    for number in 0..records.parse::<u32>().unwrap() {
         let value = format!("{number:0>900}");
         mesh.set(&format!("record {number}"), value).await.unwrap();
     }
-    println!("{}", mesh.local_addr());
+    println!("{MARK}{}", mesh.local_addr());
     let (asked, mut asks) = tokio::sync::mpsc::channel(1);
     std::thread::spawn(move || {
         let lines = std::io::stdin().lines();
@@ -138,7 +146,10 @@ pub(crate) async fn be() {
         let peak = PEAK.swap(LIVE.load(Relaxed), Relaxed);
         let status = mesh.status().await.unwrap();
         let counters = &status.node.counters;
-        let links: u64 = status.refused_links.iter().map(|(_, count)| count).sum();
+        let links = |why| {
+            let found = status.refused_links.iter().find(|(name, _)| *name == why);
+            found.map_or(0, |(_, count)| *count)
+        };
         let mut words = vec![
             ("live", LIVE.load(Relaxed) as u64),
             ("peak", peak as u64),
@@ -146,12 +157,15 @@ pub(crate) async fn be() {
             ("merged", counters.merged),
             ("stale", counters.stale),
             ("duplicates", counters.duplicates),
-            ("refused_links", links),
+            // Of strangers: TLS verified each that was not admitted.
+            ("handshakes", links("not_admitted")),
+            ("timed_out", links("timed_out")),
             ("sessions", u64::from(counters.sessions)),
         ];
         let refused = Refused::ALL.map(|why| (why.name(), u64::from(counters.refused_for(why))));
         words.extend(refused);
         let words: Vec<_> = words.iter().map(|(name, n)| format!("{name}={n}")).collect();
-        println!("{}", words.join(" "));
+        println!("{MARK}{}", words.join(" "));
     }
+    true
 }
