@@ -2,8 +2,8 @@
 //! budgets of docs/SECURITY.md.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use quinn::Connection;
@@ -120,14 +120,19 @@ impl Load {
     /// many were offered, and the bytes of streams that came back.
     async fn flood(self, to: SocketAddr, secret: [u8; 32], length: Duration) -> (u64, u64) {
         let endpoint = tls::endpoint([127, 0, 0, 1]);
-        let (got, end) = (Arc::new(AtomicU64::new(0)), Instant::now() + length);
+        let (heard, end) = (Arc::new(Heard::default()), Instant::now() + length);
         let (mut offered, mut author) = (0, Author::new(secret));
         while Instant::now() < end {
             let Ok(Ok(link)) = timeout(length, tls::link(&endpoint, to, secret)).await else {
                 sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let reader = tokio::spawn(count(link.clone(), Arc::clone(&got)));
+            let reader = tokio::spawn(hear(link.clone(), Arc::clone(&heard)));
+            if self == Load::Wants {
+                // A session tells which frames there are.
+                let _ = tls::stream(&link, &wire::batch(wire::CONTROL, &[wire::opening(1)])).await;
+                sleep(Duration::from_millis(300)).await;
+            }
             let start = Instant::now();
             let mut sent = 0;
             while Instant::now() < end && link.close_reason().is_none() {
@@ -136,7 +141,7 @@ impl Load {
                     sleep(Duration::from_millis(2)).await;
                     continue;
                 }
-                let batch = self.batch(&mut author, 10, sent as u32);
+                let batch = self.batch(&mut author, 10, sent as u32, &heard);
                 let written = timeout(Duration::from_secs(1), tls::stream(&link, &batch)).await;
                 if !matches!(written, Ok(Ok(()))) {
                     break;
@@ -149,11 +154,12 @@ impl Load {
             }
             reader.abort();
         }
-        (offered, got.load(Relaxed))
+        (offered, heard.bytes.load(Relaxed))
     }
 
     /// `count` messages.
-    fn batch(self, author: &mut Author, count: u32, number: u32) -> Vec<u8> {
+    fn batch(self, author: &mut Author, count: u32, number: u32, heard: &Heard) -> Vec<u8> {
+        let known = heard.references.lock().unwrap().clone();
         let now = wire::now_ms() << 16;
         let mut frame = |n: u32| author.frame(now, &[wire::record(16 + n as u16, now, b"k", b"v")]);
         let (lane, message): (u8, &mut dyn FnMut(u32) -> Vec<u8>) = match self {
@@ -165,7 +171,7 @@ impl Load {
                 frame[160] ^= 1;
                 frame
             }),
-            Load::Wants => (wire::CONTROL, &mut |_| wire::references(wire::WANT)),
+            Load::Wants => (wire::CONTROL, &mut |_| wire::listed(wire::WANT, &known)),
             Load::Sessions => (wire::CONTROL, &mut |n| wire::opening(number + n)),
             _ => (wire::CONTROL, &mut |_| vec![wire::RECOVER]),
         };
@@ -173,12 +179,24 @@ impl Load {
     }
 }
 
-async fn count(link: Connection, got: Arc<AtomicU64>) {
+/// What came back.
+#[derive(Default)]
+struct Heard {
+    bytes: AtomicU64,
+    /// Of frames that there are, as many as a message may name.
+    references: Mutex<Vec<[u8; 56]>>,
+}
+
+async fn hear(link: Connection, heard: Arc<Heard>) {
     while let Ok(mut stream) = link.accept_uni().await {
-        let got = Arc::clone(&got);
+        let heard = Arc::clone(&heard);
         tokio::spawn(async move {
-            while let Ok(Some(chunk)) = stream.read_chunk(65_536, true).await {
-                got.fetch_add(chunk.bytes.len() as u64, Relaxed);
+            let Ok(batch) = stream.read_to_end(1 << 20).await else { return };
+            heard.bytes.fetch_add(batch.len() as u64, Relaxed);
+            let mut known = heard.references.lock().unwrap();
+            if known.len() < 256 {
+                known.extend(wire::signed_in(&batch));
+                known.truncate(256);
             }
         });
     }

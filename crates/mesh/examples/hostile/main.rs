@@ -55,7 +55,7 @@ impl Row {
         let more: Vec<_> = more.iter().map(|(name, value)| format!("{name} {value}")).collect();
         let (measured, bound) = (number(self.measured), number(self.bound));
         println!(
-            "{:<9} {:<46} {measured:>10} <= {bound:>10} {:<11} {verdict:<7} {}",
+            "{:<9} {:<64} {measured:>8} <= {bound:>8} {:<13} {verdict:<7} {}",
             self.part,
             self.name,
             self.unit,

@@ -90,12 +90,35 @@ pub(crate) fn digest(root: [u8; 32], items: u32) -> Vec<u8> {
 
 /// `have` or `want` with references that nobody knows, the most that there may be.
 pub(crate) fn references(tag: u8) -> Vec<u8> {
+    listed(tag, &std::array::from_fn::<_, 256, _>(|_| noise()))
+}
+
+/// `have` or `want`.
+pub(crate) fn listed(tag: u8, references: &[[u8; 56]]) -> Vec<u8> {
     let mut message = vec![tag];
-    message.extend(256u16.to_le_bytes());
-    for _ in 0..256 {
-        message.extend(noise::<56>());
-    }
+    message.extend((references.len() as u16).to_le_bytes());
+    message.extend(references.concat());
     message
+}
+
+/// The references of the frames and proofs in a batch.
+pub(crate) fn signed_in(batch: &[u8]) -> Vec<[u8; 56]> {
+    let Some((head, mut body)) = batch.split_at_checked(6) else { return Vec::new() };
+    let unpacked = zstd::bulk::decompress(body, MAX_BODY);
+    if head[0] & 0x80 != 0 {
+        body = unpacked.as_deref().unwrap();
+    }
+    let mut found = Vec::new();
+    while let Some((length, rest)) = body.split_first_chunk::<4>() {
+        let (message, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        if let [1 | 2, header @ ..] = message {
+            let author_to_seq = &header[16..64];
+            let root = &header[120..128];
+            found.push([author_to_seq, root].concat().try_into().unwrap());
+        }
+        body = rest;
+    }
+    found
 }
 
 /// Step 0 of a session: branches of the whole tree, all different from anybody's.

@@ -151,6 +151,8 @@ fn a_member_that_floods_is_held_to_its_budget_and_thrown_out_and_others_hardly_n
             sleep(Duration::from_secs(2)).await;
             member.close().await;
         }
+        // Their goodbyes are everywhere.
+        sleep(Duration::from_secs(30)).await;
         let calm = times(&mut swarm, LENGTH).await;
         let calm = calm[calm.len() / 2];
         for kind in Kind::ALL {
