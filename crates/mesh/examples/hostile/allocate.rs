@@ -226,10 +226,10 @@ impl Member {
                 ];
                 wire::batch(wire::CONTROL, &messages)
             }
-            Member::Sessions => wire::batch(wire::CONTROL, &[wire::opening(number)]),
+            Member::Sessions => wire::batch(wire::CONTROL, &[wire::strange_opening(number)]),
             Member::Deaf => wire::batch(
                 wire::CONTROL,
-                &[vec![wire::RECOVER], wire::opening(number), wire::digest(wire::noise(), 9)],
+                &[vec![wire::RECOVER], wire::empty_opening(number), wire::digest(wire::noise(), 9)],
             ),
             Member::Streams | Member::Declared | Member::Redial => Vec::new(),
         }

@@ -62,7 +62,7 @@ impl Load {
             Load::FramesBothLanes => "the same, pushed and as repair",
             Load::BadSignatures => "frames with wrong signatures",
             Load::Wants => "want, of frames that there are",
-            Load::Sessions => "sessions begun without end",
+            Load::Sessions => "sessions that ask for everything, without end",
             Load::Recover => "\"send me my records\"",
         }
     }
@@ -130,7 +130,8 @@ impl Load {
             let reader = tokio::spawn(hear(link.clone(), Arc::clone(&heard)));
             if self == Load::Wants {
                 // A session tells which frames there are.
-                let _ = tls::stream(&link, &wire::batch(wire::CONTROL, &[wire::opening(1)])).await;
+                let _ = tls::stream(&link, &wire::batch(wire::CONTROL, &[wire::empty_opening(1)]))
+                    .await;
                 sleep(Duration::from_millis(300)).await;
             }
             let start = Instant::now();
@@ -172,7 +173,7 @@ impl Load {
                 frame
             }),
             Load::Wants => (wire::CONTROL, &mut |_| wire::listed(wire::WANT, &known)),
-            Load::Sessions => (wire::CONTROL, &mut |n| wire::opening(number + n)),
+            Load::Sessions => (wire::CONTROL, &mut |n| wire::empty_opening(number + n)),
             _ => (wire::CONTROL, &mut |_| vec![wire::RECOVER]),
         };
         wire::batch(lane, &(0..count).map(message).collect::<Vec<_>>())

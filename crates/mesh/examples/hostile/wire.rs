@@ -121,15 +121,25 @@ pub(crate) fn signed_in(batch: &[u8]) -> Vec<[u8; 56]> {
     found
 }
 
+/// Step 0 of a session: branches of the whole tree, all empty: "send me everything".
+pub(crate) fn empty_opening(session: u32) -> Vec<u8> {
+    opening(session, |_| [0; 20])
+}
+
 /// Step 0 of a session: branches of the whole tree, all different from anybody's.
-pub(crate) fn opening(session: u32) -> Vec<u8> {
+pub(crate) fn strange_opening(session: u32) -> Vec<u8> {
+    opening(session, |_| {
+        let mut branch = noise();
+        branch[16..].copy_from_slice(&1_000u32.to_le_bytes());
+        branch
+    })
+}
+
+fn opening(session: u32, branch: impl Fn(usize) -> [u8; 20]) -> Vec<u8> {
     let mut message = ranges_head(session, 0, 1);
     message.extend(0u64.to_le_bytes());
     message.extend([0, 0]);
-    for _ in 0..16 {
-        message.extend(noise::<16>());
-        message.extend(1_000u32.to_le_bytes());
-    }
+    (0..16).for_each(|child| message.extend(branch(child)));
     message
 }
 
