@@ -9,7 +9,9 @@
 
 mod admission;
 mod answers;
+pub(crate) mod chaos;
 pub(crate) mod client;
+pub(crate) mod nodes;
 pub(crate) mod place;
 pub(crate) mod protocol;
 pub(crate) mod server;

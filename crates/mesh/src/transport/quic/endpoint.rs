@@ -70,7 +70,7 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<Opened, BindError> 
     let socket = socket(settings.bind, settings).map_err(failed)?;
     let mut config = endpoint_config(&settings.keypair);
     if let Some(underlay) = &settings.underlay {
-        config.rng_seed(Some(underlay.seed(settings.bind)));
+        config.rng_seed(underlay.seed(settings.bind));
     }
     let runtime = Arc::new(TokioRuntime);
     let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime);
@@ -106,11 +106,19 @@ pub(super) fn socket(
     addr: SocketAddr,
     settings: &Settings,
 ) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
-    if let Some(underlay) = &settings.underlay {
-        return underlay.socket(addr);
+    match &settings.underlay {
+        Some(underlay) => underlay.socket(addr),
+        None => system_socket(addr, settings.profile),
     }
+}
+
+/// A socket of the system; doc-hidden where it is visible outside, as [`super::Underlay`].
+pub fn system_socket(
+    addr: SocketAddr,
+    profile: Profile,
+) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    if settings.profile == Profile::Normal {
+    if profile == Profile::Normal {
         // The system may allow less; it then takes as much as it allows.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
