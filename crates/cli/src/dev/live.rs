@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use knhk_mesh::Status;
+use knhk_mesh::node::Phase;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -31,6 +32,8 @@ const SMALL: usize = 64;
 
 /// How nodes are, in the words of `status`, and of those that do not run.
 const KILLED: &str = "killed";
+/// Of those that still take back what they wrote before.
+const STARTING: &str = "starting";
 const HEALTHY: &str = "healthy";
 
 /// Stays up until `deadline`.
@@ -84,7 +87,10 @@ async fn look(
     let mut states = vec![if all { KILLED } else { HEALTHY }; swarm.nodes.len()];
     for (i, node) in swarm.nodes.running() {
         let status = swarm::status(&node).await?;
-        states[i] = status.node.partition.name();
+        states[i] = match status.node.phase {
+            Phase::Recovering | Phase::Starting => STARTING,
+            _ => status.node.partition.name(),
+        };
         first.get_or_insert((i, status));
         if !all {
             break;
@@ -116,7 +122,7 @@ impl View {
 
     /// Takes over how the nodes are now and tells who is otherwise than before.
     fn changed(&mut self, states: Vec<&'static str>) -> Result<(), Failure> {
-        for state in ["partitioned", "recovering", HEALTHY] {
+        for state in [STARTING, "partitioned", "recovering", HEALTHY] {
             let differs = |i: &usize| states[*i] == state && self.states[*i] != state;
             let who: Vec<usize> = (0..states.len()).filter(differs).collect();
             if !who.is_empty() {
@@ -131,7 +137,7 @@ impl View {
     fn now(&self, in_force: &InForce, i: usize, first: &Status, rate: f64) {
         let mut line = String::new();
         if in_force.any() || self.states.iter().any(|state| *state != HEALTHY) {
-            for state in [HEALTHY, "partitioned", "recovering", KILLED] {
+            for state in [HEALTHY, "partitioned", "recovering", STARTING, KILLED] {
                 let count = self.states.iter().filter(|other| **other == state).count();
                 if count > 0 {
                     let _ = write!(line, "{count} {state}, ");

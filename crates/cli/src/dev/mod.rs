@@ -233,6 +233,8 @@ fn serve(args: &Dev, swarm: &mut Swarm, served: &Served) -> Result<Control, Fail
         Err(why) if place.named => return Err(why.into()),
         Err(why) => Err(why),
     };
+    // What swarms left behind that were killed is taken away on the occasion.
+    drop(place::swarms());
     let numbered = stays.then(|| Socket::open(&place::of_swarm(std::process::id())));
     let numbered = numbered.and_then(Result::ok).map(open).transpose()?;
     Ok(match (usual, numbered) {
