@@ -53,6 +53,9 @@ pub(crate) struct Request {
     /// Whom `ping` measures: a node id, or a beginning of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) node: Option<String>,
+    /// Whether `peers` says why.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) explain: bool,
     /// What `chaos` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) chaos: Option<Order>,

@@ -42,8 +42,9 @@ use endpoint::Opened;
 /// 208 KiB loses bursts.
 pub const SOCKET_BUFFER_BYTES: usize = 2 << 20;
 
-/// A network below QUIC that is not the system's, or not only: tests run the whole stack over one,
-/// and `dev` puts faults between its nodes with another. The interface of quinn shows through, so this is outside what the crate promises to keep.
+/// A network below QUIC that is not only the system's: tests run the whole stack over one of their
+/// own, and `dev` puts faults between its nodes. The interface of quinn shows through, so this is
+/// outside what the crate promises to keep.
 #[doc(hidden)]
 pub trait Underlay: fmt::Debug + Send + Sync {
     /// A socket on `addr`; port 0 takes a free one.
