@@ -170,6 +170,7 @@ fn values() -> Seeds {
 fn members() -> Seeds {
     let v4 = ([10, 0, 0, 1], 7_000).into();
     let v6 = ([0xfd00, 0, 0, 0, 0, 0, 0, 1], 7_000).into();
+    let nobody = ([0, 0, 0, 0], 7_000).into();
     let member = |left, addresses| Member {
         left,
         wire_version: 1,
@@ -182,6 +183,7 @@ fn members() -> Seeds {
         ("no_address", member(false, vec![]).encode()),
         ("left", member(true, vec![v4]).encode()),
         ("four_addresses", member(false, vec![v4, v6, v4, v6]).encode()),
+        ("address_of_nobody", member(false, vec![v4, nobody, v6]).encode()),
         ("later_fields", later),
     ])
 }

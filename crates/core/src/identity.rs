@@ -28,6 +28,13 @@ impl NodeId {
         VerifyingKey::from_bytes(&self.0).ok().filter(|key| !key.is_weak())
     }
 
+    /// Whether this node signed `message`: strict ed25519 (RFC 8032, no small-order keys), the one
+    /// rule of the whole mesh.
+    #[must_use]
+    pub fn has_signed(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        self.verifying_key().is_some_and(|key| verify_strict(&key, message, signature))
+    }
+
     /// The first eight characters: enough for people to tell nodes apart.
     #[must_use]
     pub fn short(&self) -> String {
@@ -96,7 +103,7 @@ const SMALL_ORDER: [[u8; 32]; 8] = {
 /// of `VerifyingKey::verify_strict` an eighth faster. That function decodes the point R to see
 /// whether its order is small; here R, which the plain check compares as bytes with a point in its
 /// one encoding, is compared with the eight such points.
-pub(crate) fn verify_strict(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> bool {
+fn verify_strict(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> bool {
     let (r, _) = signature.split_at(32);
     let signature = ed25519_dalek::Signature::from_bytes(signature);
     key.verify(message, &signature).is_ok() && SMALL_ORDER.iter().all(|point| point[..] != *r)

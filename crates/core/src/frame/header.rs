@@ -9,7 +9,7 @@ use super::merkle::Hash;
 use crate::codec::{Reader, Writer};
 use crate::error::Refused;
 use crate::hash;
-use crate::identity::{Incarnation, MeshId, NodeId, Seq, Signer, verify_strict};
+use crate::identity::{Incarnation, MeshId, NodeId, Seq, Signer};
 use crate::time::Hlc;
 
 /// What the records of a frame are replicated together with. Signed, so that no relay can move a
@@ -190,14 +190,12 @@ impl SignedHeader {
         w.into_vec()
     }
 
-    /// Checks the signature: strict ed25519 (RFC 8032, no small-order keys), the one rule of the
-    /// whole mesh.
+    /// Checks the signature ([`NodeId::has_signed`]).
     ///
     /// # Errors
     /// [`Refused::Signature`].
     pub(super) fn check_signature(&self, mesh: &MeshId) -> Result<(), Refused> {
-        let key = self.fields.author.verifying_key().ok_or(Refused::Signature)?;
-        let holds = verify_strict(&key, &self.signed_bytes(mesh), &self.signature);
+        let holds = self.fields.author.has_signed(&self.signed_bytes(mesh), &self.signature);
         if holds { Ok(()) } else { Err(Refused::Signature) }
     }
 

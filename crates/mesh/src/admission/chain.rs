@@ -10,9 +10,10 @@
 use knhk_mesh_core::identity::{MeshId, NodeId};
 use knhk_mesh_core::time::WallMs;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::ring::ED25519;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::strict::STRICT;
 
 /// DER before the 32 bytes of an ed25519 public key (RFC 8410).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 3, 0x21, 0];
@@ -65,7 +66,7 @@ impl Anchors {
         }
         let own = [anchor_from_trusted_cert(identity).map_err(|_| Unproven::BadProof)?];
         let end = EndEntityCert::try_from(leaf).map_err(|_| Unproven::BadProof)?;
-        end.verify_for_usage(&[ED25519], &own, &[], now, usage, None, None)
+        end.verify_for_usage(&[STRICT], &own, &[], now, usage, None, None)
             .map_err(|error| unproven(&error))?;
         let mut until = end_of_validity(leaf)?;
         if let Anchors::Roots(mesh, roots) = self {
@@ -136,10 +137,7 @@ fn end_of_validity(certificate: &CertificateDer<'_>) -> Result<WallMs, Unproven>
 
 fn signed_by_itself(certificate: &CertificateDer<'_>, node: &NodeId) -> Option<()> {
     let (signed, signature) = split_signed(certificate)?;
-    rustls::pki_types::SignatureVerificationAlgorithm::verify_signature(
-        ED25519, &node.0, signed, signature,
-    )
-    .ok()
+    STRICT.verify_signature(&node.0, signed, signature).ok()
 }
 
 /// Splits a certificate signed with ed25519 into what is signed and the signature:

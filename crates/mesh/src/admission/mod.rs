@@ -15,6 +15,7 @@ mod chain;
 mod handle;
 pub(crate) mod keep;
 mod notices;
+pub(crate) mod strict;
 mod trust;
 
 use std::fmt;

@@ -86,7 +86,7 @@ impl Tls {
             provider.cipher_suites = vec![ring::cipher_suite::TLS13_AES_256_GCM_SHA384];
         }
         let provider = Arc::new(provider);
-        let verifier = Arc::new(Verifier::new(trust.clone(), &provider));
+        let verifier = Arc::new(Verifier(trust.clone()));
         let clock: Arc<dyn TimeProvider> = Arc::new(Clock(settings.clock.clone()));
         let mesh = BASE32_NOPAD.encode(&settings.mesh.0);
         let protocol = format!("{PROTOCOL}{}", mesh.to_ascii_lowercase());

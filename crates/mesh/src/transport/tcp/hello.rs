@@ -12,7 +12,6 @@ use knhk_mesh_core::identity::{NodeId, Signer};
 use knhk_mesh_core::messages::Close;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use webpki::ring::ED25519;
 
 use super::super::DialError;
 use super::super::local::Local;
@@ -89,7 +88,7 @@ pub(super) async fn dial(
     let node = NodeId(theirs.node);
     let fault = if theirs.mesh != own.mesh {
         Some(DialError::OtherMesh)
-    } else if !signed(&node, &statement(Role::Acceptor, &own, &theirs), &signature) {
+    } else if !node.has_signed(&statement(Role::Acceptor, &own, &theirs), &signature) {
         return Err(unproven());
     } else if demanded.is_some_and(|demanded| demanded != node) {
         Some(DialError::WrongKey)
@@ -137,7 +136,7 @@ pub(super) async fn accept(local: &Local, stream: &mut TcpStream) -> Result<Node
     read_verdict(stream).await?;
     let mut signature = [0; 64];
     stream.read_exact(&mut signature).await.map_err(broken)?;
-    if signed(&node, &statement(Role::Dialler, &theirs, &own), &signature) {
+    if node.has_signed(&statement(Role::Dialler, &theirs, &own), &signature) {
         Ok(node)
     } else {
         Err(unproven())
@@ -148,11 +147,6 @@ pub(super) async fn accept(local: &Local, stream: &mut TcpStream) -> Result<Node
 pub(super) async fn welcome(stream: &mut TcpStream, refused: Option<Close>) -> std::io::Result<()> {
     let verdict = refused.map_or(GOOD, |why| CLOSE | why.code() as u8);
     stream.write_all(&[verdict]).await
-}
-
-fn signed(node: &NodeId, statement: &[u8], signature: &[u8]) -> bool {
-    node.verifying_key().is_some()
-        && ED25519.verify_signature(&node.0, statement, signature).is_ok()
 }
 
 async fn read_verdict(stream: &mut TcpStream) -> Result<(), DialError> {

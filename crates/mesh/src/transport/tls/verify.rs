@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use knhk_mesh_core::identity::NodeId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::crypto::verify_tls13_signature;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
@@ -17,6 +17,7 @@ use rustls::{
 use webpki::KeyUsage;
 
 use super::NAME_SUFFIX;
+use crate::admission::strict::OF_LEAVES;
 use crate::admission::{Trust, Unproven};
 
 fn alert(unproven: Unproven) -> Error {
@@ -29,16 +30,9 @@ fn alert(unproven: Unproven) -> Error {
 
 /// Verifies both directions. One value for the life of a transport.
 #[derive(Debug)]
-pub(crate) struct Verifier {
-    trust: Arc<Trust>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
+pub(crate) struct Verifier(pub(crate) Arc<Trust>);
 
 impl Verifier {
-    pub(crate) fn new(trust: Arc<Trust>, provider: &CryptoProvider) -> Self {
-        Verifier { trust, algorithms: provider.signature_verification_algorithms }
-    }
-
     fn prove(
         &self,
         leaf: &CertificateDer<'_>,
@@ -48,12 +42,12 @@ impl Verifier {
     ) -> Result<NodeId, Error> {
         let [identity] = rest else { return Err(alert(Unproven::BadProof)) };
         let chain = [leaf.clone(), identity.clone()];
-        self.trust.prove(&chain, now, usage).map(|proven| proven.node).map_err(alert)
+        self.0.prove(&chain, now, usage).map(|proven| proven.node).map_err(alert)
     }
 
     fn admit(&self, node: &NodeId) -> Result<(), Error> {
         let refused = |_| CertificateError::ApplicationVerificationFailure.into();
-        self.trust.may_introduce(node).map_err(refused)
+        self.0.may_introduce(node).map_err(refused)
     }
 }
 
@@ -81,7 +75,7 @@ macro_rules! signed_by_the_leaf {
             cert: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, cert, signed, &self.algorithms)
+            verify_tls13_signature(message, cert, signed, &OF_LEAVES)
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
