@@ -1,7 +1,7 @@
 //! `knhk-mesh chaos` against a real `knhk-mesh dev`: a part is cut off and says so, nodes die and
 //! come back, and all end with the same records.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod common;
 
 use std::io::{BufRead, BufReader};
@@ -140,19 +140,25 @@ fn a_minority_says_that_it_is_cut_off_and_all_agree_after_the_heal() {
 #[test]
 fn killed_nodes_say_no_goodbye_and_come_back_as_who_they_were() {
     let folder = Folder::new();
-    let dev = Dev::start(&folder, &["--agents", "6", "--seed", "7"]);
+    killed_and_back(&folder, &[]);
+    let (data, socket) = (folder.at("swarm"), folder.at("knhk-mesh/control.sock"));
+    killed_and_back(&folder, &["--data-dir", &data, "--control-socket", &socket]);
+}
+
+fn killed_and_back(folder: &Folder, more: &[&str]) {
+    let dev = Dev::start(folder, &[&["--agents", "6", "--seed", "7"], more].concat());
     let before = dev.status(4);
-    tells(&folder, "set mine kept --agent 4");
+    tells(folder, "set mine kept --agent 4");
     let id = before["node"].as_str().unwrap();
     let killed = dev.chaos(&format!("kill 2 {}", &id[..12]));
     assert_eq!(killed["killed"], object!([2, 4]));
     assert_eq!(killed["running"], 4);
-    let error = fails(&folder, "status --agent 4", 3, "unreachable");
+    let error = fails(folder, "status --agent 4", 3, "unreachable");
     assert!(error["message"].as_str().unwrap().contains("killed"), "{error}");
     // They left without a word: a member that said good-bye would be none any more.
     assert_eq!(dev.status(0)["members"], 6);
-    fails(&folder, "chaos kill 0 1 3 5", 2, "usage");
-    tells(&folder, "set missed by-two --agent 0");
+    fails(folder, "chaos kill 0 1 3 5", 2, "usage");
+    tells(folder, "set missed by-two --agent 0");
 
     let healed = dev.chaos("heal");
     assert_eq!((&healed["killed"], &healed["running"]), (&object!([]), &6.into()));
@@ -161,12 +167,12 @@ fn killed_nodes_say_no_goodbye_and_come_back_as_who_they_were() {
     assert!(after["incarnation"].as_u64() > before["incarnation"].as_u64());
     for (key, value) in [("mine", "kept\n"), ("missed", "by-two\n")] {
         until(key, || {
-            let got = ask(&folder, &format!("get {key} --agent 4"));
+            let got = ask(folder, &format!("get {key} --agent 4"));
             (text(&got.stdout) == value).then_some(())
         });
     }
     // With the key that it had it may write again.
-    tells(&folder, "set mine again --agent 4 --timeout 30s");
+    tells(folder, "set mine again --agent 4 --timeout 30s");
     dev.await_agreement(6);
 }
 

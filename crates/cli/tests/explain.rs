@@ -1,6 +1,6 @@
 //! `peers --explain`: why each peer is trusted as it is, with one that sent what nobody may send.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod common;
 
 use std::sync::Arc;

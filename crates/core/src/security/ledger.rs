@@ -83,12 +83,12 @@ mod tests {
         let rate = Taken { why: Refused::Rate, times: 1, amount: 0.1, last: Time(4) };
         assert_eq!(ledger.of(peer), [signature, rate]);
         assert!(ledger.of(PeerIx::new(1, 2)).is_empty(), "another peer at the same index");
-        for other in 0..2 * MOST as u32 {
-            ledger.note(PeerIx::new(2 + other, 1), Refused::Root, 0.25, Time(5 + u64::from(other)));
+        for other in 0..2 * MOST {
+            ledger.note(PeerIx::new(2 + other, 1), Refused::Root, 0.25, Time(5 + other as u64));
         }
         assert_eq!(ledger.0.len(), MOST);
         assert!(ledger.of(peer).is_empty(), "blamed longest ago");
-        assert_eq!(ledger.of(PeerIx::new(1 + 2 * MOST as u32, 1)).len(), 1);
+        assert_eq!(ledger.of(PeerIx::new(1 + 2 * MOST, 1)).len(), 1);
         ledger.retain(|_| false);
         assert!(ledger.is_empty());
     }

@@ -148,7 +148,7 @@ mod tests {
         let Fate::Late(late) = all.weather(0, place(3), &mut rng) else { panic!("on time") };
         assert!((ms(50)..ms(60)).contains(&late), "{late:?}");
         let some = Some(BTreeSet::from([1]));
-        let faults = Faults { delay: Some(Delay { nodes: some, ..delay.clone() }), ..swarm() };
+        let faults = Faults { delay: Some(Delay { nodes: some, ..delay }), ..swarm() };
         assert_eq!(faults.weather(0, place(3), &mut rng), Fate::Passes);
         assert!(matches!(faults.weather(0, place(1), &mut rng), Fate::Late(_)));
         assert!(matches!(faults.weather(1, place(0), &mut rng), Fate::Late(_)));
