@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use common::{Folder, PATIENCE, command, json, text, until};
+use common::{Folder, PATIENCE, PATIENCE_WITH_EYES, command, json, text, until, until_within};
 use serde_json::{Value, json as object};
 
 /// A swarm that stays up, found in a folder of its own; ended when dropped.
@@ -57,7 +57,7 @@ impl<'a> Dev<'a> {
 
     fn await_partition(&self, nodes: &[usize], state: &str) {
         for node in nodes {
-            until(&format!("{node} is {state}"), || {
+            until_within(PATIENCE_WITH_EYES, &format!("{node} is {state}"), || {
                 (self.status(*node)["partition"] == state).then_some(())
             });
         }

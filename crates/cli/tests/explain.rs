@@ -31,8 +31,9 @@ async fn send_garbage(node: &Node, key: Keypair, times: usize) {
     }
     until("the blame", || {
         let all = node.json(&["peers", "--explain"]);
-        let blamed = all.as_array().unwrap().iter().any(|peer| peer["trusted"] == false);
-        blamed.then_some(())
+        let parts = all.as_array().unwrap().iter().map(|peer| &peer["taken"][0]["times"]);
+        let all_of_it = parts.into_iter().any(|seen| *seen == times);
+        all_of_it.then_some(())
     });
     transport.shutdown(std::time::Duration::from_secs(1)).await;
 }
@@ -51,6 +52,7 @@ fn a_peer_that_was_blamed_is_shown_with_every_reason_and_the_way_back() {
     // The key of a member, so that it stays in the directory when its link ends.
     let liar = Node::start(&folder.path("liar"), &["--seeds", &a.address]);
     a.await_members(3);
+    until("it is known", || (b.json(&["status"])["members"] == 3).then_some(()));
     let bad = liar.json(&["status"])["node"].as_str().unwrap().to_owned();
     let key = knhk_mesh::key_file::load(&folder.path("liar").join("node.key")).unwrap();
     assert_eq!(key.node_id().to_string(), bad);

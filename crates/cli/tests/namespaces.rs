@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{Folder, Node, command, json, text, until};
+use common::{Folder, Node, PATIENCE_WITH_EYES, command, json, text, until, until_within};
 use serde_json::Value;
 
 const NODES: usize = 5;
@@ -111,8 +111,15 @@ fn status(node: &Node) -> Value {
 }
 
 fn await_partition(nodes: &[&Node], state: &str) {
-    for node in nodes {
-        until(state, || (status(node)["partition"] == state).then_some(()));
+    for (i, node) in nodes.iter().enumerate() {
+        let mut last = Value::Null;
+        let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until_within(PATIENCE_WITH_EYES, state, || {
+                last = status(node);
+                (last["partition"] == state).then_some(())
+            });
+        }));
+        assert!(held.is_ok(), "number {i} of them is not {state}: {last}");
     }
 }
 
