@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help test verify fmt-check clippy unit seeds docs deny fix coverage fuzz fuzz-reach bench \
+.PHONY: help test verify fmt-check clippy unit seeds docs deny fix coverage fuzz fuzz-keep fuzz-reach bench \
 	sim-check sim-accept sim-nightly help-accept kill-loop attacker chaos
 
 CARGO ?= cargo
@@ -103,9 +103,15 @@ fuzz: ## Every fuzz target, SECONDS_PER_TARGET (60) each.
 	$(CARGO) fuzz build -s none
 	@for target in $$($(CARGO) fuzz list); do \
 		echo "fuzz: $$target, $(SECONDS_PER_TARGET) s"; \
-		mkdir -p "fuzz/corpus/$$target" "fuzz/seeds/$$target"; \
-		$(CARGO) fuzz run -s none "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
-			-max_total_time=$(SECONDS_PER_TARGET) -max_len=4096 -print_final_stats=1; \
+		mkdir -p "fuzz/found/$$target"; \
+		$(CARGO) fuzz run -s none "$$target" "fuzz/found/$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
+			-max_total_time=$(SECONDS_PER_TARGET) -max_len=4096 -print_final_stats=1 || exit 1; \
+	done
+
+fuzz-keep: ## Adds to fuzz/corpus what `make fuzz` found new ways with.
+	@for target in $$($(CARGO) fuzz list); do \
+		mkdir -p "fuzz/found/$$target"; \
+		$(CARGO) fuzz run -s none "$$target" "fuzz/corpus/$$target" "fuzz/found/$$target" "fuzz/seeds/$$target" -- -merge=1 || exit 1; \
 	done
 
 fuzz-reach: seeds ## Tests that the seeds reach every Ok path, and counts the paths of seeds and corpus.
