@@ -196,6 +196,12 @@ const ROWS: &[Row] = &[
         1,
         "time",
     ),
+    // How these go well is shown in tests/chaos.rs: `run` takes no such orders.
+    row("chaos-kill", "", "", "chaos kill 0 --data-dir A", 1, "no_chaos"),
+    row("chaos-partition", "", "", "chaos partition --data-dir A", 2, "usage"),
+    row("chaos-delay", "", "", "chaos delay 5 --loss 2 --data-dir A", 2, "usage"),
+    row("chaos-heal", "", "", "chaos heal --data-dir DIR/none", 3, "unreachable"),
+    row("chaos-show", "", "", "chaos show --data-dir A", 1, "no_chaos"),
     // `run` and `watch` go on until they are ended: `those_that_go_on` shows how they go well.
     row("run", "", "", "run --bind B-ADDRESS --control-socket DIR/s", 1, "bind"),
     row("watch", "", "", "watch --data-dir DIR/none", 3, "unreachable"),
@@ -209,7 +215,9 @@ fn all_commands() -> Vec<String> {
     let names = names
         .filter_map(|name| Some(name.strip_suffix(".txt")?.strip_prefix("knhk-mesh-")?.to_owned()));
     // They have subcommands only.
-    names.filter(|name| !["config", "cert", "sim-drill"].contains(&name.as_str())).collect()
+    names
+        .filter(|name| !["config", "cert", "chaos", "sim-drill"].contains(&name.as_str()))
+        .collect()
 }
 
 #[test]

@@ -31,7 +31,7 @@ use crate::partition::Detector;
 use crate::peer_registry::PeerRegistry;
 use crate::rng::Rng;
 use crate::time::{Time, WallMs};
-pub use accused::Words;
+pub use accused::{Accusation, Words};
 use dials::Dials;
 pub use member::Member;
 pub use suspicion::{Age, Suspicion};
@@ -255,6 +255,19 @@ impl Membership {
             let found = rest.denied.binary_search_by_key(node, |denied| denied.0);
             found.is_ok_and(|at| incarnation <= rest.denied[at].1)
         })
+    }
+
+    /// Whom the operator denied or forgot.
+    pub fn denied(&self) -> impl Iterator<Item = &NodeId> {
+        self.rest.iter().flat_map(|rest| rest.denied.iter().map(|(node, _)| node))
+    }
+
+    /// The last incarnation of `node` that the operator made void, if any.
+    #[must_use]
+    pub fn void_up_to(&self, node: &NodeId) -> Option<Incarnation> {
+        let denied = &self.rest.as_ref()?.denied;
+        let at = denied.binary_search_by_key(node, |denied| denied.0).ok()?;
+        Some(denied[at].1)
     }
 
     /// Takes a denial in; false if it says nothing new or there is no room.

@@ -8,11 +8,12 @@
 //! ```
 //!
 //! Under it lies the system's socket; an [`Underlay`] takes its place where tests want the whole
-//! stack on a network of their own.
+//! stack on a network of their own, or `dev` wants faults between its nodes.
 
 mod endpoint;
 mod handshake;
 mod hello;
+mod ledger;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -37,13 +38,15 @@ use super::tls::Tls;
 use super::{BindError, Datagrams, Event, Link, Settings, Target};
 use crate::admission::Trust;
 use endpoint::Opened;
+use ledger::Ledger;
 
 /// Bytes that the socket of a node asks the system to hold back each way: the usual default of
 /// 208 KiB loses bursts.
 pub const SOCKET_BUFFER_BYTES: usize = 2 << 20;
 
-/// A network below QUIC that is not the system's: tests run the whole stack over it. The interface
-/// of quinn shows through, so this is outside what the crate promises to keep.
+/// A network below QUIC that is not only the system's: tests run the whole stack over one of their
+/// own, and `dev` puts faults between its nodes. The interface of quinn shows through, so this is
+/// outside what the crate promises to keep.
 #[doc(hidden)]
 pub trait Underlay: fmt::Debug + Send + Sync {
     /// A socket on `addr`; port 0 takes a free one.
@@ -52,9 +55,12 @@ pub trait Underlay: fmt::Debug + Send + Sync {
     /// What the network says, if the address cannot be used.
     fn socket(&self, addr: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>>;
 
-    /// Fixes what QUIC draws at random on `addr`, apart from keys.
-    fn seed(&self, addr: SocketAddr) -> [u8; 32];
+    /// Fixes what QUIC draws at random on `addr`, apart from keys; `None` leaves it random.
+    fn seed(&self, addr: SocketAddr) -> Option<[u8; 32]>;
 }
+
+#[doc(hidden)]
+pub use endpoint::system_socket;
 
 /// How long the last packets may take to leave the socket.
 const LAST_PACKETS: Duration = Duration::from_millis(200);
@@ -73,6 +79,7 @@ struct Shared {
     endpoint: Endpoint,
     client: quinn::ClientConfig,
     afresh: quinn::ClientConfig,
+    ledger: Arc<Ledger>,
     tls: Tls,
 }
 
@@ -81,10 +88,10 @@ impl Quic {
         let trust = Trust::open(&settings)?;
         let tls = Tls::new(&settings, &trust)?;
         let failed = |source| BindError::Socket { addr: settings.bind, source };
-        let Opened { endpoint, client, afresh } = endpoint::open(&settings, &tls)?;
+        let Opened { endpoint, client, afresh, ledger } = endpoint::open(&settings, &tls)?;
         let local_addr = Mutex::new(endpoint.local_addr().map_err(failed)?);
         let local = Arc::new(Local::new(settings, trust, events));
-        let shared = Arc::new(Shared { local, endpoint, client, afresh, tls });
+        let shared = Arc::new(Shared { local, endpoint, client, afresh, ledger, tls });
         let runtime = Handle::current();
         let tasks = [
             runtime.spawn(handshake::accept_loop(shared.clone())),
@@ -123,7 +130,8 @@ impl Quic {
     pub(super) fn rebind(&self, addr: SocketAddr) -> Result<(), BindError> {
         let failed = |source| BindError::Socket { addr, source };
         let local = &self.shared.local;
-        let socket = endpoint::socket(addr, &local.settings).map_err(failed)?;
+        let socket =
+            endpoint::socket(addr, &local.settings, &self.shared.ledger).map_err(failed)?;
         let bound = socket.local_addr().map_err(failed)?;
         self.shared.endpoint.rebind_abstract(socket).map_err(failed)?;
         *self.local_addr.lock().unwrap_or_else(PoisonError::into_inner) = bound;
