@@ -26,6 +26,11 @@ pub(crate) enum Command {
     /// Without --updates the swarm stays up until Ctrl-C or the end of --for, and commands such as
     /// `set`, `get` and `status` reach its nodes; --agent picks one.
     Dev(Dev),
+    /// Make faults in a swarm of `knhk-mesh dev` and watch it get over them
+    ///
+    /// The swarm is found by itself if only one stays up. The faults lie below QUIC: nodes are not
+    /// told of them. `heal` undoes everything.
+    Chaos(crate::chaos::Chaos),
     /// Run one node until a signal ends it
     ///
     /// Flags go before KNHK_MESH_* variables, those before the file, the file before defaults.
@@ -159,7 +164,8 @@ pub(crate) struct Dev {
     /// Make this many updates one after the other, print what they took, and end
     #[arg(long, value_name = "U")]
     pub(crate) updates: Option<u32>,
-    /// What noticing partitions may cost [default: nothing; with a file, what it says]
+    /// What noticing partitions may cost [default: fast if at most 64
+    /// nodes stay up, else nothing; with a file, what it says]
     #[arg(long, value_enum)]
     pub(crate) detect: Option<Detection>,
     /// Before the updates, let the swarm rest for so long and print what that costs

@@ -7,6 +7,7 @@
 //!                  │        └─ report   prints
 //!                  ├─> run              one node, served on a control socket
 //!                  ├─> get, set ...     ask a running node over its control socket
+//!                  ├─> chaos            faults in a swarm of dev, over its control socket
 //!                  ├─> sim              simulates, compares, prints
 //!                  ├─> config           checks, shows and describes configurations
 //!                  ├─> keygen, genesis  the identities of nodes and meshes
@@ -19,6 +20,7 @@
 
 mod args;
 mod cert;
+mod chaos;
 mod commands;
 mod config;
 mod control;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
     let json = cli.output == Output::Json;
     let result = match cli.command {
         Command::Dev(dev) => block_on(dev::run(dev, cli.output)),
+        Command::Chaos(chaos) => block_on(chaos::run(chaos, json)),
         Command::Run(run) => return run::run(&run, json),
         Command::Ask(ask) => commands::run(&ask, json),
         Command::Sim(sim) => sim::run(&sim, cli.output),

@@ -72,6 +72,8 @@ fn shell(words: &str, folder: &Folder) -> Command {
         shell.env_remove(name);
     }
     let line = format!("exec '{}' {words}", env!("CARGO_BIN_EXE_knhk-mesh"));
+    // A swarm that somebody else runs here is none of the document's.
+    shell.env("XDG_RUNTIME_DIR", &folder.0);
     shell.arg("-c").arg(line).current_dir(&folder.0);
     shell
 }

@@ -39,6 +39,8 @@ const STATUS: &str = "node incarnation mesh state members links converged lag_ms
 const DRILL: &str = "agents minority runs detection_ms recovery_ms agreement_ms false_alarms \
                      node_seconds lost_writes acknowledged_writes writes_not_refused \
                      majority_writes_refused undetected unrecovered";
+const LIARS: &str = "share converged rounds honest_convicted honest_evicted \
+                     equivocators_unconvicted forged_accepted kinds";
 const PEER: &str = "node address region state rtt_ms reputation link";
 const CERTIFICATE: &str = "kind subject issuer key mesh node not_before not_after state";
 const DEV: &str = "agents transport interval_ms fanout setup_ms updates lost converged \
@@ -171,6 +173,14 @@ const ROWS: &[Row] = &[
         "drill",
     ),
     row(
+        "sim-drill-byzantine",
+        "sim drill byzantine --agents 7 --kind silent",
+        LIARS,
+        "sim drill byzantine --agents 7 --share 0.1",
+        2,
+        "drill",
+    ),
+    row(
         "sim-compare",
         "sim compare DIR/run DIR/run",
         "",
@@ -186,6 +196,12 @@ const ROWS: &[Row] = &[
         1,
         "time",
     ),
+    // How these go well is shown in tests/chaos.rs: `run` takes no such orders.
+    row("chaos-kill", "", "", "chaos kill 0 --data-dir A", 1, "no_chaos"),
+    row("chaos-partition", "", "", "chaos partition --data-dir A", 2, "usage"),
+    row("chaos-delay", "", "", "chaos delay 5 --loss 2 --data-dir A", 2, "usage"),
+    row("chaos-heal", "", "", "chaos heal --data-dir DIR/none", 3, "unreachable"),
+    row("chaos-show", "", "", "chaos show --data-dir A", 1, "no_chaos"),
     // `run` and `watch` go on until they are ended: `those_that_go_on` shows how they go well.
     row("run", "", "", "run --bind B-ADDRESS --control-socket DIR/s", 1, "bind"),
     row("watch", "", "", "watch --data-dir DIR/none", 3, "unreachable"),
@@ -199,7 +215,9 @@ fn all_commands() -> Vec<String> {
     let names = names
         .filter_map(|name| Some(name.strip_suffix(".txt")?.strip_prefix("knhk-mesh-")?.to_owned()));
     // They have subcommands only.
-    names.filter(|name| !["config", "cert", "sim-drill"].contains(&name.as_str())).collect()
+    names
+        .filter(|name| !["config", "cert", "chaos", "sim-drill"].contains(&name.as_str()))
+        .collect()
 }
 
 #[test]

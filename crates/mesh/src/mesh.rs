@@ -14,7 +14,7 @@ use std::sync::Arc;
 use knhk_mesh_core::config;
 use knhk_mesh_core::digest::Root;
 use knhk_mesh_core::identity::{AgentNo, Keypair, MeshId, NodeId, Signer};
-use knhk_mesh_core::node::{self, Node, Restored};
+use knhk_mesh_core::node::{self, Node, Restored, Standing};
 use knhk_mesh_core::rng::mix;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -208,6 +208,15 @@ impl Mesh {
         let mut peers = self.peer_registry().await?.get_all_peers();
         peers.sort_unstable_by_key(|peer| peer.id);
         Ok(peers)
+    }
+
+    /// How everybody stands with this node, and why: reputation part by part, budgets, what
+    /// observers, forks and the operator say. Sorted by id; it is this node's own view.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn standings(&self) -> Result<Vec<Standing>, Stopped> {
+        self.ask(|asked| asked.node.standings(asked.now)).await
     }
 
     /// What this node says about itself now.

@@ -27,7 +27,10 @@ pub(crate) enum Ask {
     /// Print each change of the keys that begin with a prefix, until Ctrl-C
     Watch(Watch),
     /// List the peers that a node knows
-    Peers(Plain),
+    ///
+    /// With --explain also those that are dead, denied, barred or convicted, and of each what its
+    /// reputation consists of, until when, and what others say of it.
+    Peers(Peers),
     /// Say how a node is
     Status(Plain),
     /// Print the digest of a node's state: equal digests, equal state
@@ -175,6 +178,15 @@ pub(crate) struct Plain {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Peers {
+    /// Say why each peer is trusted as it is
+    #[arg(long)]
+    pub(crate) explain: bool,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Backup {
     /// The new file; one that is there is never overwritten
     pub(crate) file: PathBuf,
@@ -210,9 +222,8 @@ impl Ask {
             Ask::Incr(incr) => &incr.reach,
             Ask::Add(member) | Ask::Remove(member) => &member.reach,
             Ask::Watch(watch) => &watch.reach,
-            Ask::Peers(plain) | Ask::Status(plain) | Ask::Digest(plain) | Ask::Denied(plain) => {
-                &plain.reach
-            }
+            Ask::Peers(peers) => &peers.reach,
+            Ask::Status(plain) | Ask::Digest(plain) | Ask::Denied(plain) => &plain.reach,
             Ask::Backup(backup) => &backup.reach,
             Ask::Ping(ping) => &ping.reach,
             Ask::Deny(deny) | Ask::Forget(deny) => &deny.reach,

@@ -6,6 +6,7 @@
 //! ```
 
 mod args;
+mod explain;
 mod print;
 
 use std::io::Read;
@@ -132,7 +133,7 @@ fn request(ask: &Ask) -> Result<Request, Failure> {
             request.with_value(&given(&member.member)?)
         }
         Ask::Watch(watch) => Request { key: watch.prefix.clone(), ..Request::new("watch") },
-        Ask::Peers(_) => Request::new("peers"),
+        Ask::Peers(peers) => Request { explain: peers.explain, ..Request::new("peers") },
         Ask::Status(_) => Request::new("status"),
         Ask::Digest(_) => Request::new("digest"),
         // Both are denials; they differ in how far they reach.

@@ -8,6 +8,7 @@ use data_encoding::BASE64;
 use serde_json::Value as Json;
 
 use super::args::Ask;
+use super::explain;
 use crate::exit;
 use crate::failure::Failure;
 
@@ -37,6 +38,7 @@ pub(super) fn answer(ask: &Ask, answer: &str, json: bool) -> Result<Reader, Fail
     let said = parse(answer)?;
     match ask {
         Ask::Get(_) => write_out(&value_lines(&said)),
+        Ask::Peers(list) if list.explain => write_out(explain::text(&said).as_bytes()),
         Ask::Peers(_) => write_out(peers(&said).as_bytes()),
         Ask::Status(_) => write_out(status(&said).as_bytes()),
         Ask::Digest(_) => {

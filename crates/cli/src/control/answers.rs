@@ -11,17 +11,16 @@ use knhk_mesh::core::time::Hlc;
 use knhk_mesh::node::Phase;
 use knhk_mesh::storage::Health;
 use knhk_mesh::storage::backup::BackupError;
-use knhk_mesh::{Change, LinkInfo, Mesh, ReadError, Receipt, WatchError, WriteError};
+use knhk_mesh::{Change, Mesh, ReadError, Receipt, WatchError, WriteError};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value as Json, json};
 
 use super::admission;
+use super::peers::{self, direction, ms};
 use super::protocol::{Fault, Request, text_or_base64};
 use crate::exit;
 
-/// A peer counts as alive if it is linked or was heard within this time.
-const ALIVE: Duration = Duration::from_secs(30);
 /// A beginning of a node id that `ping` takes as one.
 const LEAST_PREFIX: usize = 4;
 
@@ -55,7 +54,8 @@ pub(crate) async fn answer(node: &Mesh, request: &Request) -> Result<Box<RawValu
             let help = "`knhk-mesh get KEY` lists the members that this node knows";
             raw(&something_done(written, "has no such member", help)?)
         }
-        "peers" => raw(&peers(node).await?),
+        "peers" if request.explain => raw(&peers::explained(node).await?),
+        "peers" => raw(&peers::listed(node).await?),
         "status" => raw(&status(node).await?),
         "digest" => raw(&digest(node).await?),
         "backup" => raw(&backup(node, request).await?),
@@ -294,17 +294,6 @@ struct Digest {
 }
 
 #[derive(Debug, Serialize)]
-struct Peer {
-    node: String,
-    address: Option<String>,
-    region: String,
-    state: &'static str,
-    rtt_ms: Option<f64>,
-    reputation: f64,
-    link: Option<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
 struct RoundTrip {
     node: String,
     address: String,
@@ -391,35 +380,6 @@ async fn digest(node: &Mesh) -> Result<Digest, Fault> {
     let status = node.status().await.map_err(|_| node_stopped())?.node;
     let root = data_encoding::HEXLOWER.encode(&status.root.0);
     Ok(Digest { scope: "cell", root, count: status.records })
-}
-
-async fn peers(node: &Mesh) -> Result<Vec<Peer>, Fault> {
-    let links = node.links().await.map_err(|_| node_stopped())?;
-    let peers = node.peers().await.map_err(|_| node_stopped())?;
-    let described = peers.iter().map(|peer| {
-        let link = links.iter().find(|link| link.node == peer.id);
-        let address = link.map(|link| link.address).or_else(|| peer.addresses.first().copied());
-        let alive = link.is_some() || peer.last_seen.elapsed() <= ALIVE;
-        let rtt = link.and_then(|link| link.rtt).or(peer.latency);
-        Peer {
-            node: peer.id.to_string(),
-            address: address.map(|address| address.to_string()),
-            region: peer.region.clone(),
-            state: if alive { "alive" } else { "silent" },
-            rtt_ms: rtt.map(ms),
-            reputation: (f64::from(peer.reputation) * 1_000.0).round() / 1_000.0,
-            link: link.map(direction),
-        }
-    });
-    Ok(described.collect())
-}
-
-fn direction(link: &LinkInfo) -> &'static str {
-    if link.dialled { "dialled" } else { "accepted" }
-}
-
-fn ms(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 
 /// The round trip as the link measures it all the time.

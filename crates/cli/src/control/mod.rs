@@ -9,7 +9,10 @@
 
 mod admission;
 mod answers;
+pub(crate) mod chaos;
 pub(crate) mod client;
+pub(crate) mod nodes;
+mod peers;
 pub(crate) mod place;
 pub(crate) mod protocol;
 pub(crate) mod server;

@@ -9,7 +9,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -18,6 +18,10 @@ use crate::failure::Failure;
 const PATH_VARIABLE: &str = "KNHK_MESH_CONTROL_SOCKET";
 const DATA_VARIABLE: &str = "KNHK_MESH_DATA_DIR";
 const NAME: &str = "control.sock";
+/// Beginning of the names under which swarms are found, before the number of the process.
+const SWARM: &str = "dev-";
+/// So many names of a folder are looked at.
+const MAX_ENTRIES: usize = 4_096;
 /// A socket's path may not be longer (Linux: 108 with a zero; others 104).
 const MAX_PATH: usize = 103;
 
@@ -44,14 +48,47 @@ pub(crate) fn locate(flag: Option<&Path>, data_dir: Option<&Path>) -> Place {
     if let Some(folder) = data_dir.map(Path::to_owned).or_else(|| variable(DATA_VARIABLE)) {
         return Place { path: folder.join(NAME), named: true };
     }
-    let folder = match variable("XDG_RUNTIME_DIR") {
+    Place { path: folder_of_user().join(NAME), named: false }
+}
+
+fn folder_of_user() -> PathBuf {
+    match variable("XDG_RUNTIME_DIR") {
         Some(runtime) => runtime.join("knhk-mesh"),
         None => {
             let user = rustix::process::getuid().as_raw();
             std::env::temp_dir().join(format!("knhk-mesh-{user}"))
         }
-    };
-    Place { path: folder.join(NAME), named: false }
+    }
+}
+
+/// Where the swarm of the process `pid` is found by its number, whatever else its socket is called.
+pub(crate) fn of_swarm(pid: u32) -> Place {
+    Place { path: folder_of_user().join(format!("{SWARM}{pid}.sock")), named: false }
+}
+
+/// The swarms of this user that live, by the numbers of their processes. What dead ones left is
+/// taken away.
+pub(crate) fn swarms() -> Result<Vec<u32>, NoSocket> {
+    let folder = folder_of_user();
+    let Ok(entries) = fs::read_dir(&folder) else { return Ok(Vec::new()) };
+    check_private(&folder)?;
+    let number = |name: &str| name.strip_prefix(SWARM)?.strip_suffix(".sock")?.parse().ok();
+    let names =
+        entries.take(MAX_ENTRIES).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut pids: Vec<u32> = names.filter_map(|name| number(&name)).collect();
+    pids.sort_unstable();
+    pids.retain(|pid| {
+        let path = of_swarm(*pid).path;
+        // Its maker moved the socket to its name when it listened already.
+        let dead = UnixStream::connect(&path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if dead {
+            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(lock_of(&path));
+        }
+        !dead
+    });
+    Ok(pids)
 }
 
 /// A socket of this process; its name goes when this is dropped.
@@ -59,6 +96,8 @@ pub(crate) fn locate(flag: Option<&Path>, data_dir: Option<&Path>) -> Place {
 pub(crate) struct Socket {
     listener: UnixListener,
     path: PathBuf,
+    /// As [`of_swarm`] names it.
+    by_number: bool,
     /// Held for as long as the socket is ours.
     _lock: File,
 }
@@ -115,7 +154,8 @@ impl Socket {
             return Err(NoSocket::Unusable(message, "move it away, or name another path"));
         }
         let listener = bind(&path, &aside).map_err(failed)?;
-        Ok(Socket { listener, path, _lock: lock })
+        let by_number = *place == of_swarm(std::process::id());
+        Ok(Socket { listener, path, by_number, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -134,6 +174,10 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // The lock is still held, so the name is still ours.
         let _ = fs::remove_file(&self.path);
+        if self.by_number {
+            // No other process can have the number, and so the lock, until this one has ended.
+            let _ = fs::remove_file(lock_of(&self.path));
+        }
     }
 }
 
@@ -141,12 +185,16 @@ fn aside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".c{}", std::process::id())).join("s")
 }
 
-/// `None` if another process holds it.
-fn lock(path: &Path) -> io::Result<Option<File>> {
+fn lock_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
+    name.into()
+}
+
+/// `None` if another process holds it.
+fn lock(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(name)?;
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(lock_of(path))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

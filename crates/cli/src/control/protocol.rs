@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::chaos::Order;
 use crate::exit;
 
 /// The protocol's version; a request of another one is refused.
@@ -52,6 +53,12 @@ pub(crate) struct Request {
     /// Whom `ping` measures: a node id, or a beginning of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) node: Option<String>,
+    /// Whether `peers` says why.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) explain: bool,
+    /// What `chaos` does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chaos: Option<Order>,
 }
 
 fn is_zero(number: &usize) -> bool {

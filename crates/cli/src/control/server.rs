@@ -11,10 +11,12 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::answers::{self, WatchEvent};
+use super::chaos::{Asked, Door};
+use super::nodes::Nodes;
 use super::place::Socket;
 use super::protocol::{Answer, Fault, MAX_REQUEST, Request, VERSION};
 use crate::exit;
@@ -37,11 +39,20 @@ pub(crate) struct Serving {
     socket: Socket,
 }
 
+/// What requests can reach.
+#[derive(Clone)]
+pub(crate) struct Served {
+    /// The agent of a request is the index into them.
+    pub(crate) nodes: Nodes,
+    /// Takes orders to make faults, in `dev` only.
+    pub(crate) chaos: Option<Door>,
+}
+
 impl Serving {
-    /// Serves `nodes` on `socket`; the agent of a request is the index into them.
-    pub(crate) fn start(socket: Socket, nodes: Vec<Mesh>) -> io::Result<Self> {
+    /// Serves on `socket`.
+    pub(crate) fn start(socket: Socket, served: Served) -> io::Result<Self> {
         let listener = socket.listener()?;
-        let task = tokio::spawn(accept(listener, nodes.into()));
+        let task = tokio::spawn(accept(listener, served));
         Ok(Serving { task, socket })
     }
 
@@ -56,7 +67,7 @@ impl Drop for Serving {
     }
 }
 
-async fn accept(listener: tokio::net::UnixListener, nodes: Arc<[Mesh]>) {
+async fn accept(listener: tokio::net::UnixListener, served: Served) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -72,10 +83,10 @@ async fn accept(listener: tokio::net::UnixListener, nodes: Arc<[Mesh]>) {
             let _ = stream.try_write(&line(&Answer { error: Some(fault), ..answer() }));
             continue;
         };
-        let nodes = Arc::clone(&nodes);
+        let served = served.clone();
         connections.spawn(async move {
             // A client that went away is nobody's loss.
-            let _ = Connection::new(stream).serve(&nodes).await;
+            let _ = Connection::new(stream).serve(&served).await;
             drop(permit);
         });
     }
@@ -107,7 +118,7 @@ impl Connection {
         Connection { reader: BufReader::new(reader), writer }
     }
 
-    async fn serve(mut self, nodes: &[Mesh]) -> io::Result<()> {
+    async fn serve(mut self, served: &Served) -> io::Result<()> {
         let mut text = Vec::new();
         loop {
             text.clear();
@@ -124,15 +135,21 @@ impl Connection {
             if text.trim_ascii().is_empty() {
                 continue;
             }
-            match read_request(&text, nodes) {
+            match read_request(&text, &served.nodes) {
                 Err(fault) => self.refuse(fault).await?,
-                Ok((request, node)) if request.op == "watch" => {
-                    return self.watch(&request, node).await;
+                Ok((request, Some(node))) if request.op == "watch" => {
+                    return self.watch(&request, &node).await;
                 }
                 Ok((request, node)) => {
                     let given = request.timeout_ms.map(Duration::from_millis);
                     let limit = given.unwrap_or(REQUEST_TIMEOUT).min(MAX_REQUEST_TIMEOUT);
-                    let done = tokio::time::timeout(limit, answers::answer(node, &request)).await;
+                    let done = tokio::time::timeout(limit, async {
+                        match &node {
+                            Some(node) => answers::answer(node, &request).await,
+                            None => make_fault(served, &request).await,
+                        }
+                    });
+                    let done = done.await;
                     match done.unwrap_or_else(|_| Err(answers::too_late(&request.op, limit))) {
                         Ok(ok) => self.send(&Answer { ok: Some(ok), ..answer() }).await?,
                         Err(fault) => self.refuse(fault).await?,
@@ -192,7 +209,25 @@ async fn next_event(watch: &mut Watch, node: &Mesh) -> Option<WatchEvent> {
     }
 }
 
-fn read_request<'a>(text: &[u8], nodes: &'a [Mesh]) -> Result<(Request, &'a Mesh), Fault> {
+/// Hands an order to whoever makes the faults, and waits for what is in force then.
+async fn make_fault(served: &Served, request: &Request) -> Result<Box<RawValue>, Fault> {
+    let Some(door) = &served.chaos else {
+        let message = "faults are for a `knhk-mesh dev` that stays up, and this is none";
+        return Err(Fault::new("no_chaos", exit::FAILED, message, "start `knhk-mesh dev`"));
+    };
+    let Some(order) = request.chaos.clone() else {
+        return Err(Fault::usage("the request has no chaos"));
+    };
+    let (reply, answer) = oneshot::channel();
+    let asked = Asked { order, reply };
+    door.send(asked).await.map_err(|_| answers::node_stopped())?;
+    let in_force = answer.await.map_err(|_| answers::node_stopped())??;
+    to_raw_value(&in_force)
+        .map_err(|e| Fault::new("failed", exit::FAILED, &e.to_string(), "report this"))
+}
+
+/// The request and the node that it is for; faults are for no node.
+fn read_request(text: &[u8], nodes: &Nodes) -> Result<(Request, Option<Mesh>), Fault> {
     let request: Request = serde_json::from_slice(text)
         .map_err(|error| Fault::usage(&format!("this is no request: {error}")))?;
     if request.v != VERSION {
@@ -204,10 +239,19 @@ fn read_request<'a>(text: &[u8], nodes: &'a [Mesh]) -> Result<(Request, &'a Mesh
             "use a command of the node's version",
         ));
     }
-    let Some(node) = nodes.get(request.agent) else {
-        let message = format!("there is no agent {}", request.agent);
-        let help = format!("this process has agents 0 to {}", nodes.len().saturating_sub(1));
+    if request.op == "chaos" {
+        return Ok((request, None));
+    }
+    let (i, all) = (request.agent, nodes.len());
+    if i >= all {
+        let message = format!("there is no agent {i}");
+        let help = format!("this process has agents 0 to {}", all.saturating_sub(1));
         return Err(Fault::new("not_found", exit::NOT_FOUND, &message, &help));
+    }
+    let Some(node) = nodes.get(i) else {
+        let message = format!("agent {i} was killed");
+        let help = "`knhk-mesh chaos heal` starts it again";
+        return Err(Fault::new("unreachable", exit::UNREACHABLE, &message, help));
     };
-    Ok((request, node))
+    Ok((request, Some(node)))
 }

@@ -53,7 +53,7 @@ pub(super) async fn measured(swarm: &Swarm, rest: Duration, end: Instant) -> Res
 
 async fn look(swarm: &Swarm) -> Result<Sent, Failure> {
     let mut sent = HashMap::new();
-    for (i, node) in swarm.nodes.iter().enumerate() {
+    for (i, node) in swarm.nodes.running() {
         let links = node.links().await.map_err(|e| stopped(&e))?;
         sent.extend(links.into_iter().map(|link| ((i, link.address), link.datagrams)));
     }

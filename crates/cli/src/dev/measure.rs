@@ -68,7 +68,7 @@ impl Meter {
     pub(crate) async fn attach(swarm: &Swarm) -> Result<Self, Failure> {
         let board = Arc::new(Board::default());
         let mut watchers = JoinSet::new();
-        for node in &swarm.nodes {
+        for (_, node) in swarm.nodes.running() {
             let watch = node.watch(PREFIX).await.map_err(|e| stopped(&e))?;
             watchers.spawn(watcher(watch, Arc::clone(&board)));
         }
@@ -85,8 +85,9 @@ impl Meter {
     ) -> Result<Option<Duration>, Failure> {
         self.made += 1;
         let number = self.made;
-        let author: &Mesh = &swarm.nodes[rng.below(swarm.nodes.len() as u32) as usize];
         let missing = swarm.nodes.len();
+        let author = swarm.nodes.get(rng.below(missing as u32) as usize);
+        let author: Mesh = author.ok_or_else(|| stopped(&"a node is gone"))?;
         *self.board.lock() = Underway { number, missing, last_seen: None };
         let key = format!("{PREFIX}{}", number % KEYS);
         let start = Instant::now();

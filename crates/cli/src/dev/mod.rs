@@ -1,6 +1,8 @@
 //! `knhk-mesh dev`: a swarm of real nodes in one process, and what it measures.
 
+mod chaos;
 mod idle;
+mod live;
 mod measure;
 mod plan;
 mod report;
@@ -10,13 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use knhk_mesh::rng::Rng;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::args::{Dev, Output};
 use crate::control::place::{self, NoSocket, Socket};
-use crate::control::server::Serving;
+use crate::control::server::{Served, Serving};
 use crate::failure::Failure;
 use crate::{process, stdout};
+use chaos::Chaos;
 use measure::Meter;
 use plan::Plan;
 use report::{Report, progress, progress_done, round, summarise};
@@ -26,15 +30,15 @@ use swarm::Swarm;
 const DEFAULT_TIME: Duration = Duration::from_secs(60);
 /// An update that is not everywhere by then counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(20);
-/// Between two live lines.
-const LIVE_EVERY: Duration = Duration::from_secs(1);
+/// Orders to make faults that wait; more senders wait, too.
+const ORDERS: usize = 16;
 /// Left of the time for the last words.
 const RESERVE: Duration = Duration::from_millis(300);
 
 pub(crate) async fn run(args: Dev, output: Output) -> Result<(), Failure> {
     let started = Instant::now();
     let seed = args.seed.unwrap_or_else(clock_seed);
-    let plan = Arc::new(Plan::new(&args)?);
+    let plan = Arc::new(Plan::new(&args, seed)?);
     header(output, &plan, seed)?;
     let needed = plan.agents as u64 * if args.data_dir.is_some() { 4 } else { 2 } + 64;
     process::allow_open_files(needed).map_err(|limit| {
@@ -91,7 +95,10 @@ impl Session<'_> {
         }
         let setup = self.started.elapsed();
         progress_done();
-        let control = serve(args, swarm)?;
+        let (door, orders) = mpsc::channel(ORDERS);
+        let stays = args.measured_updates().is_none();
+        let served = Served { nodes: swarm.nodes.clone(), chaos: stays.then_some(door) };
+        let control = serve(args, swarm, &served)?;
         let idle = match args.idle {
             Some(rest) => Some(idle::measured(swarm, rest, end).await?),
             None => None,
@@ -107,7 +114,7 @@ impl Session<'_> {
             Output::Text if args.measured_updates().is_some() => {
                 stdout::print_line(&report.text())?;
             }
-            Output::Text => first_update(&report, &control, swarm.nodes.len())?,
+            Output::Text => first_update(&report, &control, plan)?,
         }
         if !report.converged {
             let message = report.missing(updates);
@@ -116,7 +123,8 @@ impl Session<'_> {
         if args.measured_updates().is_some() {
             return Ok(());
         }
-        live(swarm, *deadline).await
+        let chaos = Chaos::new(Arc::clone(plan), swarm.nodes.clone(), rng);
+        live::show(swarm, chaos, orders, *output, *deadline).await
     }
 }
 
@@ -188,8 +196,8 @@ fn header(output: Output, plan: &Plan, seed: u64) -> Result<(), Failure> {
 
 async fn table(swarm: &Swarm, setup: Duration) -> Result<(), Failure> {
     let mut rows = Vec::with_capacity(swarm.nodes.len());
-    for node in &swarm.nodes {
-        rows.push(swarm::status(node).await?);
+    for (_, node) in swarm.nodes.running() {
+        rows.push(swarm::status(&node).await?);
     }
     stdout::print_line(&report::table(&rows))?;
     stdout::print_line(&format!("all joined after {:.2} s", setup.as_secs_f64()))
@@ -205,28 +213,38 @@ enum Control {
     Unavailable(String),
 }
 
-/// Opens the control socket: always where one is named, else if the swarm stays up.
-fn serve(args: &Dev, swarm: &mut Swarm) -> Result<Control, Failure> {
+/// Opens the control socket: always where one is named, else if the swarm stays up. One that stays
+/// up is found by the number of its process as well.
+fn serve(args: &Dev, swarm: &mut Swarm, served: &Served) -> Result<Control, Failure> {
     let place = place::locate(args.control_socket.as_deref(), args.data_dir.as_deref());
-    if args.measured_updates().is_some() && args.control_socket.is_none() {
+    let stays = args.measured_updates().is_none();
+    if !stays && args.control_socket.is_none() {
         return Ok(Control::None);
     }
-    let socket = match Socket::open(&place) {
-        Ok(socket) => socket,
-        Err(why) if place.named => return Err(why.into()),
-        Err(NoSocket::InUse(path)) => {
-            return Ok(Control::Unavailable(format!(
-                "{} is in use by another node",
-                path.display()
-            )));
-        }
-        Err(NoSocket::Unusable(message, _)) => return Ok(Control::Unavailable(message)),
+    let mut open = |socket: Socket| -> Result<String, Failure> {
+        let flag = format!(" --control-socket {}", socket.path().display());
+        let serving = Serving::start(socket, served.clone())
+            .map_err(|e| Failure::new("control_socket", &e, "check the limits of descriptors"))?;
+        swarm.control.push(serving);
+        Ok(flag)
     };
-    let flag = format!(" --control-socket {}", socket.path().display());
-    let serving = Serving::start(socket, swarm.nodes.clone())
-        .map_err(|e| Failure::new("control_socket", &e, "check the limits of descriptors"))?;
-    swarm.control = Some(serving);
-    Ok(Control::Open(if place.named { flag } else { String::new() }))
+    let usual = match Socket::open(&place) {
+        Ok(socket) => Ok(open(socket)?),
+        Err(why) if place.named => return Err(why.into()),
+        Err(why) => Err(why),
+    };
+    // What swarms left behind that were killed is taken away on the occasion.
+    drop(place::swarms());
+    let numbered = stays.then(|| Socket::open(&place::of_swarm(std::process::id())));
+    let numbered = numbered.and_then(Result::ok).map(open).transpose()?;
+    Ok(match (usual, numbered) {
+        (Ok(flag), _) => Control::Open(if place.named { flag } else { String::new() }),
+        (Err(_), Some(flag)) => Control::Open(flag),
+        (Err(NoSocket::InUse(path)), None) => {
+            Control::Unavailable(format!("{} is in use by another node", path.display()))
+        }
+        (Err(NoSocket::Unusable(message, _)), None) => Control::Unavailable(message),
+    })
 }
 
 const TRY_NEXT: &str = "  knhk-mesh dev --agents 100 --updates 50 --for 60s
@@ -235,7 +253,7 @@ const TRY_NEXT: &str = "  knhk-mesh dev --agents 100 --updates 50 --for 60s
 
 Ctrl-C ends it.";
 
-fn first_update(report: &Report, control: &Control, nodes: usize) -> Result<(), Failure> {
+fn first_update(report: &Report, control: &Control, plan: &Plan) -> Result<(), Failure> {
     let took = report.convergence_ms.max.map_or("-".into(), |ms| format!("{ms:.2} ms"));
     let mut out = format!("a first update was at every node after {took}\n");
     if let Control::Unavailable(why) = control {
@@ -243,39 +261,25 @@ fn first_update(report: &Report, control: &Control, nodes: usize) -> Result<(), 
     }
     out.push_str("\nTry next:\n");
     if let Control::Open(flag) = control {
-        let last = nodes.min(4) - 1;
+        let last = plan.agents.min(4) - 1;
         out.push_str(&format!("  knhk-mesh set greeting hello{flag}\n"));
         out.push_str(&format!("  knhk-mesh get greeting --agent {last}{flag}\n"));
         out.push_str(&format!("  knhk-mesh status{flag}\n"));
+        if plan.network.is_some() && plan.agents >= 4 {
+            // It finds a swarm by itself, unless there are several.
+            let third = plan.agents / 3;
+            out.push_str(&format!("  knhk-mesh chaos partition --minority {third}{flag}\n"));
+        }
     }
     stdout::print_line(&format!("{out}{TRY_NEXT}"))
-}
-
-/// Stays up and shows what the first node sees.
-async fn live(swarm: &Swarm, deadline: Instant) -> Result<(), Failure> {
-    let mut before = swarm::status(&swarm.nodes[0]).await?;
-    while Instant::now() < deadline {
-        tokio::time::sleep_until(deadline.min(Instant::now() + LIVE_EVERY)).await;
-        let now = swarm::status(&swarm.nodes[0]).await?;
-        let received = now.traffic.bytes_in - before.traffic.bytes_in;
-        progress(&format!(
-            "node 0: {} members, {} links, {} records, {received} B/s received, {}",
-            now.node.members,
-            now.node.links,
-            now.node.records,
-            if now.node.converged { "converged" } else { "converging" },
-        ));
-        before = now;
-    }
-    Ok(())
 }
 
 /// Asks as many nodes as the last moments allow.
 async fn how_far(swarm: &Swarm) -> String {
     let (wanted, end) = (swarm.nodes.len(), Instant::now() + RESERVE / 2);
     let (mut joined, mut asked) = (0, 0);
-    for node in &swarm.nodes {
-        let Ok(status) = tokio::time::timeout_at(end, swarm::status(node)).await else { break };
+    for (_, node) in swarm.nodes.running() {
+        let Ok(status) = tokio::time::timeout_at(end, swarm::status(&node)).await else { break };
         asked += 1;
         joined += usize::from(status.is_ok_and(|status| status.node.members >= wanted));
     }

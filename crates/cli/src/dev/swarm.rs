@@ -11,6 +11,7 @@ use knhk_mesh::rng::Rng;
 use tokio::task::JoinSet;
 
 use super::plan::Plan;
+use crate::control::nodes::Nodes;
 use crate::control::server::Serving;
 use crate::failure::Failure;
 
@@ -22,9 +23,10 @@ const SEEDS: usize = 3;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 pub(crate) struct Swarm {
-    pub(crate) nodes: Vec<Mesh>,
+    /// All of them run, but for those that `chaos` killed in a swarm that stays up.
+    pub(crate) nodes: Nodes,
     /// Where commands reach the nodes.
-    pub(crate) control: Option<Serving>,
+    pub(crate) control: Vec<Serving>,
 }
 
 impl Swarm {
@@ -54,14 +56,14 @@ impl Swarm {
             }
             progress(&format!("{} of {wanted} nodes started", nodes.len()));
         }
-        Ok(Swarm { nodes, control: None })
+        Ok(Swarm { nodes: Nodes::new(nodes), control: Vec::new() })
     }
 
     /// Waits until every node has all the others in its directory and all hold the same records.
     pub(crate) async fn joined(&self, progress: impl Fn(&str)) -> Result<(), Failure> {
         let wanted = self.nodes.len();
-        for (i, node) in self.nodes.iter().enumerate() {
-            while status(node).await?.node.members < wanted {
+        for (i, node) in self.nodes.running() {
+            while status(&node).await?.node.members < wanted {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             progress(&format!("{} of {wanted} nodes know all members", i + 1));
@@ -75,7 +77,7 @@ impl Swarm {
     /// Whether all nodes hold the same records now.
     pub(crate) async fn agree(&self) -> Result<bool, Failure> {
         let mut first: Option<Root> = None;
-        for node in &self.nodes {
+        for (_, node) in self.nodes.running() {
             let root = node.digest().await.map_err(|e| stopped(&e))?;
             if *first.get_or_insert(root) != root {
                 return Ok(false);
@@ -87,8 +89,8 @@ impl Swarm {
     /// What all nodes received so far: (payload copies, bytes).
     pub(crate) async fn received(&self) -> Result<(u64, u64), Failure> {
         let (mut copies, mut bytes) = (0, 0);
-        for node in &self.nodes {
-            let status = status(node).await?;
+        for (_, node) in self.nodes.running() {
+            let status = status(&node).await?;
             copies += status.node.counters.copies;
             bytes += status.traffic.bytes_in;
         }
@@ -99,7 +101,7 @@ impl Swarm {
     pub(crate) async fn stop(self) {
         drop(self.control);
         let mut stopping = JoinSet::new();
-        for node in self.nodes {
+        for (_, node) in self.nodes.running() {
             stopping.spawn(async move { node.close().await });
         }
         stopping.join_all().await;

@@ -23,8 +23,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::{self, NodeFlags};
+use crate::control::nodes::Nodes;
 use crate::control::place;
-use crate::control::server::Serving;
+use crate::control::server::{Served, Serving};
 use crate::exit;
 use crate::failure::Failure;
 use log::{Form, Log, text};
@@ -85,7 +86,8 @@ async fn serve(run: &Run, log: Log) -> Result<ExitCode, Failure> {
         mesh = start::join(&effective) => mesh?,
         ending = signals.ending() => return Ok(ending.exit_code()),
     };
-    let serving = Serving::start(socket, vec![mesh.clone()])
+    let served = Served { nodes: Nodes::new(vec![mesh.clone()]), chaos: None };
+    let serving = Serving::start(socket, served)
         .map_err(|e| Failure::new("control_socket", &e, "check the limits of descriptors"))?;
     log.info(
         "ready",

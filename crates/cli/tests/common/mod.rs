@@ -15,6 +15,10 @@ use serde_json::Value;
 /// Far more than anything here needs; a loaded machine is slow, not wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For what nodes notice of each other: one whose timers are late, on a loaded machine, does not
+/// trust its eyes and starts to look anew.
+pub(crate) const PATIENCE_WITH_EYES: Duration = Duration::from_secs(120);
+
 /// The binary, without what the environment would say to it.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_knhk-mesh"));

@@ -44,6 +44,19 @@ pub struct Words {
     pub refute: bool,
 }
 
+/// What is said about a member being gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Accusation {
+    /// Its appointed observers that say so.
+    pub observers: usize,
+    /// With how many it is certified dead.
+    pub quorum: usize,
+    /// They are enough, and it did not refute them in time.
+    pub certified: bool,
+    /// This node looked for it itself, in vain.
+    pub own_search: bool,
+}
+
 /// What the members' lists say.
 #[derive(Debug, Default)]
 pub(super) struct Accused {
@@ -130,6 +143,21 @@ impl Membership {
     #[must_use]
     pub fn accused(&self) -> usize {
         self.watch().map_or(0, |watch| watch.lost.accused.len())
+    }
+
+    /// What is said about `node`, if anything.
+    #[must_use]
+    pub fn accusation(&self, node: &NodeId, now: Time) -> Option<Accusation> {
+        let lost = &self.watch()?.lost;
+        let own_search = lost.missing.iter().any(|m| m.node == *node && m.suspected);
+        let case = lost.accused.case_of(node).filter(|case| case.count > 0);
+        if case.is_none() && !own_search {
+            return None;
+        }
+        let (observers, quorum) = case.map_or((0, 0), |case| (case.count, case.quorum));
+        let standing = case.and_then(|case| case.standing);
+        let certified = standing.is_some_and(|since| now.since(since) >= STANDING);
+        Some(Accusation { observers, quorum, certified, own_search })
     }
 
     /// Reads what is said about members and acts on it.

@@ -31,7 +31,7 @@ use crate::partition::Detector;
 use crate::peer_registry::PeerRegistry;
 use crate::rng::Rng;
 use crate::time::{Time, WallMs};
-pub use accused::Words;
+pub use accused::{Accusation, Words};
 use dials::Dials;
 pub use member::Member;
 pub use suspicion::{Age, Suspicion};
@@ -152,7 +152,7 @@ impl Membership {
         }
         let jitter = CARE / 4 * scene.rng.below(4);
         self.next_care = scene.now + CARE + jitter;
-        self.keep_dials(|_, deadline| deadline > scene.now);
+        self.tidy_dials(|dials| dials.expire(scene.now));
         self.recruit(scene);
         let mut words = Words::default();
         let missing = scene.wanted.saturating_sub(scene.links.chosen());
@@ -223,21 +223,22 @@ impl Membership {
         }
     }
 
-    /// A dial ended, well or not.
-    pub fn dial_ended(&mut self, node: &NodeId) {
-        self.keep_dials(|dialled, _| dialled != node);
+    /// A link with `node` came up; whether this room had asked for it. Seeds are dialled unasked.
+    pub fn dial_answered(&mut self, node: &NodeId, now: Time) -> bool {
+        let dials = self.rest.as_mut().map(|rest| &mut rest.dials);
+        dials.is_some_and(|dials| dials.answered(node, now))
     }
 
     fn dials_under_way(&self) -> usize {
-        self.rest.as_ref().map_or(0, |rest| rest.dials.len())
+        self.rest.as_ref().map_or(0, |rest| rest.dials.under_way())
     }
 
-    fn keep_dials(&mut self, keeps: impl Fn(&NodeId, Time) -> bool) {
+    fn tidy_dials(&mut self, tidy: impl FnOnce(&mut Dials)) {
         if let Some(rest) = &mut self.rest {
-            rest.dials.retain(keeps);
+            tidy(&mut rest.dials);
         }
         self.rest.take_if(|rest| {
-            rest.dials.len() == 0 && rest.watch.is_none() && rest.denied.is_empty()
+            rest.dials.is_empty() && rest.watch.is_none() && rest.denied.is_empty()
         });
     }
 
@@ -254,6 +255,19 @@ impl Membership {
             let found = rest.denied.binary_search_by_key(node, |denied| denied.0);
             found.is_ok_and(|at| incarnation <= rest.denied[at].1)
         })
+    }
+
+    /// Whom the operator denied or forgot.
+    pub fn denied(&self) -> impl Iterator<Item = &NodeId> {
+        self.rest.iter().flat_map(|rest| rest.denied.iter().map(|(node, _)| node))
+    }
+
+    /// The last incarnation of `node` that the operator made void, if any.
+    #[must_use]
+    pub fn void_up_to(&self, node: &NodeId) -> Option<Incarnation> {
+        let denied = &self.rest.as_ref()?.denied;
+        let at = denied.binary_search_by_key(node, |denied| denied.0).ok()?;
+        Some(denied[at].1)
     }
 
     /// Takes a denial in; false if it says nothing new or there is no room.

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //!   Starting --incarnation on disk--> Ready --leave--> Left
-//!   Recovering --own records from 3 peers--> Starting
+//!   Recovering --own records from 3 seeds--> Starting
 //! ```
 
 mod denied;
@@ -17,6 +17,7 @@ mod floor;
 mod intake;
 mod links;
 mod recovery;
+mod standing;
 mod trust;
 mod views;
 mod writer;
@@ -45,6 +46,7 @@ use crate::security::budget::Pace;
 use crate::telemetry::Counters;
 use crate::time::{Now, Time, WallMs};
 use recovery::Recovery;
+pub use standing::Standing;
 use trust::Guard;
 pub use views::Status;
 use writer::Writer;

@@ -13,6 +13,7 @@ use crate::messages::{Close, Input, Lane, Message, Ranges, Sink};
 use crate::security::{
     self,
     budget::{Budgets, Excess, Work, is_paid},
+    ledger::Ledger,
 };
 use crate::telemetry::Event;
 use crate::time::Time;
@@ -20,8 +21,8 @@ use crate::time::Time;
 /// Blame for a second beyond the budgets: five of them, and a peer is not chosen any more.
 const EXCESS: f32 = 0.1;
 /// Reputations mend by [`MENDED`] so often: from nothing to 0.75 in ten minutes.
-const MEND_EVERY: Duration = Duration::from_secs(10);
-const MENDED: f32 = 0.0125;
+pub(super) const MEND_EVERY: Duration = Duration::from_secs(10);
+pub(super) const MENDED: f32 = 0.0125;
 
 /// What a node seldom has at its door; until then it costs a pointer.
 #[derive(Default)]
@@ -29,8 +30,10 @@ pub(super) struct Guard {
     /// Frames that wait for their time, at most one an author.
     pub(super) held: Vec<Held>,
     pub(super) budgets: Budgets,
+    /// What reputations that are not whole consist of.
+    pub(super) ledger: Ledger,
     /// When reputations are mended next; none while all are whole.
-    mends_at: Option<Time>,
+    pub(super) mends_at: Option<Time>,
 }
 
 impl Guard {
@@ -39,7 +42,8 @@ impl Guard {
     }
 
     fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.budgets.is_empty() && self.mends_at.is_none()
+        let whole = self.mends_at.is_none() && self.ledger.is_empty();
+        self.held.is_empty() && self.budgets.is_empty() && whole
     }
 }
 
@@ -97,8 +101,10 @@ impl Node {
         if blame <= 0.0 {
             return;
         }
+        let before = self.registry.get(via).map_or(1.0, |peer| peer.reputation);
         let Some(reputation) = self.registry.update_reputation(via, -blame) else { return };
         let guard = self.guard.get_or_insert_default();
+        guard.ledger.note(via, why, before - reputation, now.mono);
         guard.mends_at.get_or_insert(now.mono + MEND_EVERY);
         if let Some(link) = self.gossip.links.get_mut(via) {
             link.set_distrusted(reputation < self.settings.byzantine_threshold);
@@ -120,6 +126,8 @@ impl Node {
         }
         let mended = self.registry.mend(MENDED);
         guard.mends_at = (!mended.is_empty()).then_some(now.mono + MEND_EVERY);
+        let registry = &self.registry;
+        guard.ledger.retain(|peer| registry.get(peer).is_some_and(|peer| peer.reputation < 1.0));
         for (peer, reputation) in mended {
             if let Some(link) = self.gossip.links.get_mut(peer) {
                 link.set_distrusted(reputation < self.settings.byzantine_threshold);

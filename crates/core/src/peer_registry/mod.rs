@@ -268,11 +268,16 @@ impl PeerRegistry {
         self.directory.is_absent(id)
     }
 
+    /// The members that are not listed, because nobody reached them; the own node is none.
+    pub fn absent_ids(&self) -> impl Iterator<Item = &NodeId> {
+        self.directory.absent_ids().filter(|id| !self.is_own(id))
+    }
+
     /// The absent member behind `after`, in the order of ids and round again. O(absent).
     #[must_use]
     pub fn next_absent(&self, after: &NodeId) -> Option<NodeId> {
-        let all = || self.directory.absent_ids().filter(|id| !self.is_own(id));
-        all().filter(|id| *id > after).min().or_else(|| all().min()).copied()
+        let later = self.absent_ids().filter(|id| *id > after).min();
+        later.or_else(|| self.absent_ids().min()).copied()
     }
 
     /// All that is known about `ix`; `None` if the peer is gone.

@@ -129,6 +129,29 @@ fn second_of(now: Time) -> u32 {
 }
 
 impl Budgets {
+    /// Seconds beyond the limits with which a link ends.
+    pub const STRIKES: u8 = STRIKES;
+
+    /// Seconds in which `peer` went beyond its limits, as far as they still count.
+    #[must_use]
+    pub fn strikes(&self, peer: PeerIx, now: Time) -> u8 {
+        let Some(account) = self.place(peer).map(|at| &self.accounts[at]) else { return 0 };
+        let counts = account.struck.is_some_and(|at| now.since(at) < STRIKES_LAST);
+        if counts { account.strikes } else { 0 }
+    }
+
+    /// Who is barred at `now`.
+    pub fn barred_at(&self, now: Time) -> impl Iterator<Item = &NodeId> {
+        self.barred.iter().filter(move |(_, until)| *until > now).map(|(node, _)| node)
+    }
+
+    /// How long `node` stays out yet, if it was thrown out lately.
+    #[must_use]
+    pub fn barred_for(&self, node: &NodeId, now: Time) -> Option<Duration> {
+        let barred = self.barred.iter().find(|(known, until)| known == node && *until > now);
+        barred.map(|(_, until)| until.since(now))
+    }
+
     /// Whether nothing is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -208,7 +231,7 @@ impl Budgets {
     /// Whether `node` was thrown out lately.
     #[must_use]
     pub fn is_barred(&self, node: &NodeId, now: Time) -> bool {
-        self.barred.iter().any(|(known, until)| known == node && *until > now)
+        self.barred_for(node, now).is_some()
     }
 
     /// A link ended; its index may name another peer soon.

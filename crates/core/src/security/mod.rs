@@ -9,6 +9,7 @@
 //! ```
 
 pub mod budget;
+pub mod ledger;
 
 use bytes::Bytes;
 

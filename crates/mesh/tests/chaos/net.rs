@@ -145,13 +145,13 @@ impl Underlay for Net {
         Ok(Arc::new(Socket { addr, net: self.clone(), inbox }))
     }
 
-    fn seed(&self, addr: SocketAddr) -> [u8; 32] {
+    fn seed(&self, addr: SocketAddr) -> Option<[u8; 32]> {
         let mut rng = Rng::new(self.lock().seed ^ mix(u64::from(addr.port())));
         let mut seed = [0; 32];
         for part in seed.chunks_exact_mut(8) {
             part.copy_from_slice(&rng.next_u64().to_le_bytes());
         }
-        seed
+        Some(seed)
     }
 }
 

@@ -306,6 +306,12 @@ impl Store {
         author.is_some_and(|author| self.authors[author as usize].identity_convicted())
     }
 
+    /// How many incarnations of the author are convicted.
+    #[must_use]
+    pub fn convictions_of(&self, author: &NodeId) -> usize {
+        self.find_author(author).map_or(0, |author| self.authors[author as usize].convicted())
+    }
+
     /// Authors whose identity or some incarnation is convicted.
     pub fn convicted(&self) -> impl Iterator<Item = &NodeId> {
         self.authors.iter().filter(|a| a.convicted() > 0).map(Author::id)

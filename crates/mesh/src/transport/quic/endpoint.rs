@@ -78,7 +78,7 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<Opened, BindError> 
     let socket = socket(settings.bind, settings, &ledger).map_err(failed)?;
     let mut config = endpoint_config(&settings.keypair);
     if let Some(underlay) = &settings.underlay {
-        config.rng_seed(Some(underlay.seed(settings.bind)));
+        config.rng_seed(underlay.seed(settings.bind));
     }
     let runtime = Arc::new(TokioRuntime);
     let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime);
@@ -109,23 +109,26 @@ fn no_suite(error: NoInitialCipherSuite) -> BindError {
     BindError::Certificate(error.to_string())
 }
 
-/// A socket on `addr` under the ledger.
+/// A socket on `addr` under the ledger, of the underlay where the settings name one.
 pub(super) fn socket(
     addr: SocketAddr,
     settings: &Settings,
     ledger: &Arc<Ledger>,
 ) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
-    let (socket, ledger) = (plain_socket(addr, settings)?, Arc::clone(ledger));
-    Ok(Arc::new(Counted { socket, ledger }))
+    let socket = match &settings.underlay {
+        Some(underlay) => underlay.socket(addr),
+        None => system_socket(addr, settings.profile),
+    };
+    Ok(Arc::new(Counted { socket: socket?, ledger: Arc::clone(ledger) }))
 }
 
-/// Of the underlay where the settings name one.
-fn plain_socket(addr: SocketAddr, settings: &Settings) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
-    if let Some(underlay) = &settings.underlay {
-        return underlay.socket(addr);
-    }
+/// A socket of the system; doc-hidden where it is visible outside, as [`super::Underlay`].
+pub fn system_socket(
+    addr: SocketAddr,
+    profile: Profile,
+) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    if settings.profile == Profile::Normal {
+    if profile == Profile::Normal {
         // The system may allow less; it then takes as much as it allows.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);

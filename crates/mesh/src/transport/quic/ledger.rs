@@ -47,7 +47,7 @@ const LONG_HEADER: u8 = 0x80;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     state: Mutex<State>,
-    /// Whether nothing is counted: links at rest pass without the lock.
+    /// Whether anything is counted: else links pass without the lock.
     counts: AtomicBool,
 }
 

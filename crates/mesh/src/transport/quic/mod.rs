@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Under it lies the system's socket; an [`Underlay`] takes its place where tests want the whole
-//! stack on a network of their own.
+//! stack on a network of their own, or `dev` wants faults between its nodes.
 
 mod endpoint;
 mod handshake;
@@ -44,8 +44,9 @@ use ledger::Ledger;
 /// 208 KiB loses bursts.
 pub const SOCKET_BUFFER_BYTES: usize = 2 << 20;
 
-/// A network below QUIC that is not the system's: tests run the whole stack over it. The interface
-/// of quinn shows through, so this is outside what the crate promises to keep.
+/// A network below QUIC that is not only the system's: tests run the whole stack over one of their
+/// own, and `dev` puts faults between its nodes. The interface of quinn shows through, so this is
+/// outside what the crate promises to keep.
 #[doc(hidden)]
 pub trait Underlay: fmt::Debug + Send + Sync {
     /// A socket on `addr`; port 0 takes a free one.
@@ -54,9 +55,12 @@ pub trait Underlay: fmt::Debug + Send + Sync {
     /// What the network says, if the address cannot be used.
     fn socket(&self, addr: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>>;
 
-    /// Fixes what QUIC draws at random on `addr`, apart from keys.
-    fn seed(&self, addr: SocketAddr) -> [u8; 32];
+    /// Fixes what QUIC draws at random on `addr`, apart from keys; `None` leaves it random.
+    fn seed(&self, addr: SocketAddr) -> Option<[u8; 32]>;
 }
+
+#[doc(hidden)]
+pub use endpoint::system_socket;
 
 /// How long the last packets may take to leave the socket.
 const LAST_PACKETS: Duration = Duration::from_millis(200);
