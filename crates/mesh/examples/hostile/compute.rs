@@ -57,7 +57,7 @@ impl Load {
     const fn name(self) -> &'static str {
         match self {
             Load::Handshakes => "whole handshakes of strangers",
-            Load::HandshakesOfMany => "the same from 250 addresses",
+            Load::HandshakesOfMany => "the same from 128 addresses",
             Load::Frames => "new frames of one record, pushed",
             Load::FramesBothLanes => "the same, pushed and as repair",
             Load::BadSignatures => "frames with wrong signatures",
