@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .PHONY: help test verify fmt-check clippy unit seeds docs deny fix coverage fuzz fuzz-keep fuzz-reach bench \
-	sim-check sim-accept sim-nightly help-accept kill-loop attacker chaos
+	sim-check sim-accept sim-nightly help-accept kill-loop attacker hostile chaos
 
 CARGO ?= cargo
 # One profile and one set of flags everywhere, so that no step builds again what another built.
@@ -15,6 +15,7 @@ SEEDS ?= 1000
 ROUNDS ?= 200
 BENCH ?= hot_path
 BENCH_ARGS ?=
+HOSTILE_ARGS ?=
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +71,9 @@ chaos: ## The whole stack on a network in memory; CHAOS_NODES (50, at most 300),
 
 attacker: ## What 5,000 datagrams a second of each kind cost one node, over loopback; minutes.
 	$(CARGO) run $(LOCKED) --release -p knhk-mesh --example attacker -- 12
+
+hostile: ## What a node made from docs/WIRE.md alone can make another hold, answer and compute; HOSTILE_ARGS="-o json".
+	$(CARGO) run $(LOCKED) --release -p knhk-mesh --example hostile -- $(HOSTILE_ARGS)
 
 help-accept: ## Take the help texts of this code as the agreed ones.
 	HELP_ACCEPT=1 $(CARGO) test $(LOCKED) -p knhk-mesh-cli every_help_text

@@ -39,6 +39,8 @@ const STATUS: &str = "node incarnation mesh state members links converged lag_ms
 const DRILL: &str = "agents minority runs detection_ms recovery_ms agreement_ms false_alarms \
                      node_seconds lost_writes acknowledged_writes writes_not_refused \
                      majority_writes_refused undetected unrecovered";
+const LIARS: &str = "share converged rounds honest_convicted honest_evicted \
+                     equivocators_unconvicted forged_accepted kinds";
 const PEER: &str = "node address region state rtt_ms reputation link";
 const CERTIFICATE: &str = "kind subject issuer key mesh node not_before not_after state";
 const DEV: &str = "agents transport interval_ms fanout setup_ms updates lost converged \
@@ -167,6 +169,14 @@ const ROWS: &[Row] = &[
         "sim drill partition --agents 5 --minority 1 --runs 1",
         DRILL,
         "sim drill partition --agents 5 --minority 5 --runs 1",
+        2,
+        "drill",
+    ),
+    row(
+        "sim-drill-byzantine",
+        "sim drill byzantine --agents 7 --kind silent",
+        LIARS,
+        "sim drill byzantine --agents 7 --share 0.1",
         2,
         "drill",
     ),

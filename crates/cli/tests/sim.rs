@@ -131,7 +131,8 @@ fn what_cannot_be_run_ends_with_two() {
         "--silent 1",
         "--agents 2 --silent .25 --adversary forge=.25",
         "--agents 10 --adversary forge=0.01",
-        "--adversary eclipse=0.1",
+        "--adversary split-vote=0.1",
+        "drill byzantine --agents 5 --share 0.1",
         "compare /nowhere.json /nowhere.json",
     ];
     for args in usage.iter().chain(&both).chain(&missing) {

@@ -29,7 +29,7 @@ async fn a_node_from_a_backup_counts_on_from_what_its_peers_hold() {
     let ada = Mesh::join(durable(&hub, 1, &folder, &[])).await.unwrap();
     let peer = |random| Options { seeds: vec![ada.local_addr()], ..on(&hub, random) };
     let bob = Mesh::join(peer(2)).await.unwrap();
-    // With three peers nobody waits for more of them.
+    // With three seeds nobody waits for more of them.
     let others = [Mesh::join(peer(5)).await.unwrap(), Mesh::join(peer(6)).await.unwrap()];
     members(&ada, 4).await;
     ada.incr("n", 3).await.unwrap();
@@ -45,7 +45,8 @@ async fn a_node_from_a_backup_counts_on_from_what_its_peers_hold() {
     std::fs::remove_file(folder.0.join("state.redb")).unwrap();
     let node = key_file::load(&folder.0.join(key_file::KEY_FILE)).unwrap().node_id();
     restore(&copy, &folder.0, node, bob.mesh_id(), Trust::AskPeers).unwrap();
-    let ada = Mesh::join(durable(&hub, 3, &folder, &[&bob])).await.unwrap();
+    let seeds = [&bob, &others[0], &others[1]];
+    let ada = Mesh::join(durable(&hub, 3, &folder, &seeds)).await.unwrap();
     let phase = ada.status().await.unwrap().node.phase;
     assert_eq!(phase, Phase::Recovering);
     assert_eq!(ada.counter("n").await.unwrap(), Some(3), "it reads what it has");

@@ -130,6 +130,8 @@ impl Crowd {
         let shared = Shared::new(plan.network.clone(), plan.drive.wire, Who::Listed);
         let mut engine = Engine::new(shared, plan.seed, plan.drive.queue, plan.drive.threads);
         let now = engine.shared.now(0, 0);
+        let allied = plan.corrupt.iter().filter(|(_, kind)| **kind == Kind::Eclipse);
+        let allies: Vec<NodeId> = allied.filter_map(|(&i, _)| directory.id_at(i)).collect();
         for (i, signer) in signers.into_iter().enumerate() {
             let hidden_from = &directory;
             let (settings, directory) = (Arc::clone(&plan.settings), Arc::clone(&directory));
@@ -138,7 +140,9 @@ impl Crowd {
             if let Some(&kind) = plan.corrupt.get(&i) {
                 let own = host.own();
                 let hidden = plan.writers.iter().filter_map(|&i| hidden_from.id_at(i)).collect();
-                own.conduct = Some(Conduct::new(kind).hiding(hidden));
+                let mut conduct = Conduct::new(kind).against(hidden).signing_with(plan.key(i));
+                conduct.allies.clone_from(&allies);
+                own.conduct = Some(conduct);
                 own.clock_error = if kind == Kind::TimeShift { 3_600_000 } else { 0 };
             }
             engine.add(host);

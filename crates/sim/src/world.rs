@@ -24,7 +24,7 @@ use knhk_mesh_core::config::{Config, Settings};
 use knhk_mesh_core::crdt::{Contribution, Op};
 use knhk_mesh_core::digest::Root;
 use knhk_mesh_core::error::WriteError;
-use knhk_mesh_core::identity::{AgentNo, Incarnation, NodeId, Seq};
+use knhk_mesh_core::identity::{AgentNo, Incarnation, NodeId, PeerIx, Seq};
 use knhk_mesh_core::messages::sink::WriteId;
 use knhk_mesh_core::messages::{Input, Lane, Message, Receipt};
 use knhk_mesh_core::node::Node;
@@ -146,17 +146,21 @@ impl World {
         self.engine.shared.any_slow = true;
     }
 
-    /// From now on node `i` breaks the protocol; a censor hides nobody.
+    /// From now on node `i` breaks the protocol; it aims at nobody.
     pub fn corrupt(&mut self, i: NodeIx, kind: Kind) {
-        self.corrupt_hiding(i, kind, &[]);
+        self.corrupt_against(i, kind, &[]);
     }
 
-    /// The same; a censor hides what `authors` sign.
-    pub fn corrupt_hiding(&mut self, i: NodeIx, kind: Kind, authors: &[NodeIx]) {
-        let hidden = authors.iter().map(|&author| self.id(author)).collect();
-        self.engine.host_mut(i).own().conduct = Some(Conduct::new(kind).hiding(hidden));
+    /// The same; a censor hides what `targets` sign, an eclipse surrounds them.
+    pub fn corrupt_against(&mut self, i: NodeIx, kind: Kind, targets: &[NodeIx]) {
+        let targets = targets.iter().map(|&target| self.id(target)).collect();
+        let conduct = Conduct::new(kind).against(targets).signing_with(self.keys[i]);
+        self.engine.host_mut(i).own().conduct = Some(conduct);
         if kind == Kind::TimeShift {
             self.set_clock_error(i, 3_600_000);
+        }
+        if kind == Kind::Eclipse {
+            self.ally();
         }
     }
 
@@ -166,8 +170,9 @@ impl World {
         self.engine.host(i).own.as_ref()?.conduct.as_ref().map(|conduct| conduct.kind)
     }
 
-    /// Node `i` signs two frames for one place in its chain, one for each half of its peers.
-    pub fn fork(&mut self, i: NodeIx) {
+    /// Node `i` signs two frames for one place in its chain, one for each half of its peers. Who
+    /// was shown which.
+    pub fn fork(&mut self, i: NodeIx) -> [Vec<NodeIx>; 2] {
         let now = self.engine.now;
         let [heads, tails] = forked(&self.settings, &self.keys[i], self.clock_of(i).wall);
         let (shard, local, shared) = self.engine.place(i);
@@ -176,7 +181,13 @@ impl World {
         for (to, frame) in [(halves.0, heads), (halves.1, tails)] {
             shard.send(now, local, to, Lane::Delta, Message::Signed(frame), shared);
         }
+        let shown = |peers: &[PeerIx]| {
+            let ids = peers.iter().filter_map(|&peer| self.node(i).registry().get(peer));
+            ids.filter_map(|view| self.by_id(&view.id)).collect()
+        };
+        let shown = [shown(halves.0), shown(halves.1)];
         self.engine.carry_mail();
+        shown
     }
 
     /// Whether a process of node `i` signed this record: its incarnation, its place in the chain,
@@ -233,6 +244,12 @@ impl World {
     #[must_use]
     pub fn events(&self, i: NodeIx) -> &[Event] {
         self.engine.host(i).own.as_ref().map_or(&[], |own| &own.events)
+    }
+
+    /// The same; what is taken is told no more.
+    pub fn take_events(&mut self, i: NodeIx) -> Vec<Event> {
+        let own = self.engine.host_mut(i).own.as_mut();
+        own.map(|own| core::mem::take(&mut own.events)).unwrap_or_default()
     }
 
     /// Whether node `i` runs.

@@ -296,3 +296,23 @@ fn who_asks_for_its_own_records_without_end_gets_them_once_in_a_while() {
     world.run_for(seconds(5));
     assert_eq!(flood(&mut world), once, "an honest node that asks again is answered");
 }
+
+#[test]
+fn who_is_barred_is_not_dialled_again_and_again() {
+    let detect = knhk_mesh_core::config::Detect::Fast;
+    let mut world = settled(4, Config { detect, ..Config::default() }, 22);
+    let mut forged = Author::new(&SECRET, 1).set(&world, 16, "k", "v").to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let forged = Bytes::from(forged);
+    let sent = |world: &World| world.sent(0) + world.sent(1);
+    let in_ten_seconds = |world: &mut World| {
+        let before = sent(world);
+        world.run_for(seconds(10));
+        sent(world) - before
+    };
+    let quiet = in_ten_seconds(&mut world);
+    (0..4).for_each(|_| refused(&mut world, &forged, Refused::Root));
+    assert_eq!(reputation(&world, 1, 0), 0.0);
+    let barred = in_ten_seconds(&mut world);
+    assert!(barred < 2 * quiet, "{quiet} bytes before, {barred} while it is barred");
+}

@@ -324,3 +324,32 @@ fn what_comes_back_after_the_recovery_survives_the_next_start_too() {
     world.restart(1, true, &[]);
     assert_eq!(count(&world, 1, "n"), Some(7), "from its own disk");
 }
+
+/// Liars that dial a node as it starts can answer before anybody honest does.
+#[test]
+fn liars_who_say_that_there_is_nothing_do_not_end_the_search() {
+    let mut world = settled(12, Config::default(), 31);
+    world.write(0, &set("mine", "v"));
+    world.write(0, &incr("n", 3));
+    world.run_for(seconds(1));
+    (4..8).for_each(|liar| world.corrupt(liar, Kind::ColdBoot));
+    world.kill(0);
+    world.restart(0, false, &[]);
+    (4..8).for_each(|liar| world.dial(liar, 0));
+    let write = world.write(0, &set("other", "v"));
+    world.write(0, &incr("n", 1));
+    world.run_for(ms(500));
+    assert_eq!(phase(&mut world, 0), Phase::Recovering, "four have answered");
+    world.dial(0, 4);
+    [1, 2].into_iter().for_each(|seed| world.dial(0, seed));
+    world.run_for(ms(500));
+    assert_eq!(phase(&mut world, 0), Phase::Ready, "three seeds have, a liar among them");
+    assert!(world.outcome(0, write).unwrap().is_ok());
+    world.run_for(seconds(1));
+    for i in [0, 1, 2, 3, 8, 9, 10, 11] {
+        assert_eq!(count(&world, i, "n"), Some(4), "node {i}");
+        assert_eq!(shown(&world, i, "mine").as_deref(), Some("v"), "node {i}");
+        assert_eq!(shown(&world, i, "other").as_deref(), Some("v"), "node {i}");
+    }
+    no_conviction(&world);
+}

@@ -37,6 +37,41 @@ pub(crate) enum Command {
 pub(crate) enum Drill {
     /// Cut a minority off, let it notice and refuse writes, heal the network, and watch it recover
     Partition(PartitionDrill),
+    /// Let a share of the nodes lie, in each way alone and in all together, and see that what is
+    /// promised to the honest ones holds
+    Byzantine(ByzantineDrill),
+}
+
+/// Liars of each kind and of all, many times.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ByzantineDrill {
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = drilled())]
+    pub(crate) agents: u32,
+    /// Share of them that lie, such as 0.33 or 33%; what is promised is promised up to a third
+    #[arg(long, value_name = "F", default_value = "0.33", value_parser = share)]
+    pub(crate) share: f64,
+    /// A kind of liars; can be repeated [default: each kind there is]. Each is played alone, and
+    /// then all of them mixed.
+    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, censor, equivocate,
+    /// suspect, tamper, eclipse, cold-boot
+    #[arg(verbatim_doc_comment, long, value_name = "KIND", value_parser = kind)]
+    pub(crate) kind: Vec<Kind>,
+    /// How many runs of each, each with its own seed
+    #[arg(long, value_name = "R", default_value_t = 1, value_parser = drill_runs())]
+    pub(crate) runs: u32,
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Share of the messages that are lost, such as 0.1 or 10%
+    #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
+    pub(crate) loss: f64,
+    /// How long messages take: lan, world, a range such as 10-50ms, or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "lan")]
+    pub(crate) latency: String,
+    /// Runs at a time; the figures do not depend on them
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = threads())]
+    pub(crate) threads: u8,
 }
 
 /// A partition, many times.
@@ -120,7 +155,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "F", default_value = "0", value_parser = share)]
     pub(crate) silent: f64,
     /// Share of the nodes that break the protocol in this way; can be repeated.
-    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, censor, equivocate
+    /// Kinds: silent, forge, replay, flood, time-shift, lie-digest, omit, censor, equivocate,
+    /// tamper, eclipse, cold-boot
     #[arg(verbatim_doc_comment, long, value_name = "KIND=F", value_parser = adversary)]
     pub(crate) adversary: Vec<(Kind, f64)>,
     /// Updates, one after the other; the first is measured in full, of the others only the time
@@ -267,10 +303,14 @@ fn share(text: &str) -> Result<f64, String> {
     value.ok_or_else(|| "write a share from 0 to 1, such as 0.33, or 33%".into())
 }
 
+fn kind(text: &str) -> Result<Kind, String> {
+    Kind::from_str(text).map_err(|e| e.to_string())
+}
+
 /// `forge=0.1`.
 fn adversary(text: &str) -> Result<(Kind, f64), String> {
     let (kind, of) = text.split_once('=').ok_or("write a kind and a share, such as forge=0.1")?;
-    Ok((Kind::from_str(kind).map_err(|e| e.to_string())?, share(of)?))
+    Ok((self::kind(kind)?, share(of)?))
 }
 
 #[cfg(test)]

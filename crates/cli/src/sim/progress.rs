@@ -66,6 +66,27 @@ impl Bar {
     }
 }
 
+/// The bar of many runs of one drill, which may end on any thread.
+pub(super) struct Count(ProgressBar);
+
+impl Count {
+    pub(super) fn new() -> Self {
+        let target = ProgressDrawTarget::stderr_with_hz(10);
+        let bar = ProgressBar::with_draw_target(Some(1), target);
+        bar.set_style(style("{pos} of {len} runs {bar:24} {eta} left"));
+        Count(bar)
+    }
+
+    pub(super) fn show(&self, over: u64, all: u64) {
+        self.0.set_length(all);
+        self.0.set_position(over);
+    }
+
+    pub(super) fn done(self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// An update spreads slowly, then fast, then slowly: its logit grows evenly with time, and with it
 /// an estimate of what is left comes true.
 fn evenly(informed: f64) -> f64 {

@@ -170,7 +170,7 @@ pub(super) fn is_known(registry: &PeerRegistry, node: &NodeId) -> bool {
 impl Membership {
     /// A dial did not succeed.
     pub fn dial_failed<S: Sink>(&mut self, scene: &mut Scene<'_, S>, node: &NodeId) {
-        self.dial_ended(node);
+        self.tidy_dials(|dials| dials.failed(node));
         let delay = scene.rng.part_of(TRY[0]);
         if let Some(watch) = self.watch_mut()
             && !scene.is_linked(node)

@@ -152,7 +152,7 @@ impl Membership {
         }
         let jitter = CARE / 4 * scene.rng.below(4);
         self.next_care = scene.now + CARE + jitter;
-        self.keep_dials(|_, deadline| deadline > scene.now);
+        self.tidy_dials(|dials| dials.expire(scene.now));
         self.recruit(scene);
         let mut words = Words::default();
         let missing = scene.wanted.saturating_sub(scene.links.chosen());
@@ -223,21 +223,22 @@ impl Membership {
         }
     }
 
-    /// A dial ended, well or not.
-    pub fn dial_ended(&mut self, node: &NodeId) {
-        self.keep_dials(|dialled, _| dialled != node);
+    /// A link with `node` came up; whether this room had asked for it. Seeds are dialled unasked.
+    pub fn dial_answered(&mut self, node: &NodeId, now: Time) -> bool {
+        let dials = self.rest.as_mut().map(|rest| &mut rest.dials);
+        dials.is_some_and(|dials| dials.answered(node, now))
     }
 
     fn dials_under_way(&self) -> usize {
-        self.rest.as_ref().map_or(0, |rest| rest.dials.len())
+        self.rest.as_ref().map_or(0, |rest| rest.dials.under_way())
     }
 
-    fn keep_dials(&mut self, keeps: impl Fn(&NodeId, Time) -> bool) {
+    fn tidy_dials(&mut self, tidy: impl FnOnce(&mut Dials)) {
         if let Some(rest) = &mut self.rest {
-            rest.dials.retain(keeps);
+            tidy(&mut rest.dials);
         }
         self.rest.take_if(|rest| {
-            rest.dials.len() == 0 && rest.watch.is_none() && rest.denied.is_empty()
+            rest.dials.is_empty() && rest.watch.is_none() && rest.denied.is_empty()
         });
     }
 

@@ -181,7 +181,7 @@ impl Membership {
     fn rescue<S: Sink>(&mut self, scene: &mut Scene<'_, S>, count: usize) {
         let Some(rest) = &mut self.rest else { return };
         let Some(watch) = &mut rest.watch else { return };
-        rest.dials.retain(|_, deadline| deadline > scene.now);
+        rest.dials.expire(scene.now);
         for peer in watch.next_lost(count) {
             if let Some(member) = scene.registry.get(peer)
                 && rest.dials.start_rescue(member.id, scene.now)
@@ -237,6 +237,13 @@ impl Membership {
                 link.set_chosen(true);
             }
         }
+        // Who answered just now and has no link has ended it, or this node has.
+        let dials = self.rest.as_ref().map(|rest| &rest.dials);
+        let rests = |peer: &PeerIx| {
+            let node = scene.registry.get(*peer).map(|view| view.id);
+            node.is_some_and(|node| dials.is_some_and(|dials| dials.rests(&node)))
+        };
+        unlinked.retain(|peer| !rests(peer));
         while !unlinked.is_empty() {
             let at = scene.rng.below(unlinked.len() as u32) as usize;
             if !self.dial(scene, unlinked.swap_remove(at)) {

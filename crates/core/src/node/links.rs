@@ -17,7 +17,8 @@ impl Node {
         chosen: bool,
         sink: &mut impl Sink,
     ) {
-        self.membership.dial_ended(&node);
+        let asked_for = self.membership.dial_answered(&node, now.mono);
+        let is_seed = chosen && !asked_for;
         let was_listed = self.registry.by_id(&node).is_some();
         let Some(peer) = self.known_peer(now, node) else { return };
         let is_member = self.registry.get(peer).is_some_and(|view| view.incarnation.0 > 0);
@@ -31,6 +32,10 @@ impl Node {
             return;
         }
         if self.gossip.links.get(peer).is_some() {
+            // It dialled first.
+            if is_seed && let Some(recovery) = &mut self.recovery {
+                recovery.is_seed(&node);
+            }
             return;
         }
         if self.guard.as_ref().is_some_and(|guard| guard.budgets.is_barred(&node, now.mono)) {
@@ -53,7 +58,7 @@ impl Node {
             gossip.greet(&mut scene, peer);
         }
         if self.recovery.is_some() {
-            self.ask_for_own(now, peer, node, sink);
+            self.ask_for_own(now, peer, node, is_seed, sink);
         }
         self.membership.care_soon(now.mono);
         let (membership, mut scene) = self.membership_scene(now, sink);

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //!   Starting --incarnation on disk--> Ready --leave--> Left
-//!   Recovering --own records from 3 peers--> Starting
+//!   Recovering --own records from 3 seeds--> Starting
 //! ```
 
 mod denied;

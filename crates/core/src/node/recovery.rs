@@ -1,8 +1,11 @@
 //! A key without its newest state (no disk, or an older copy of it): the own records are taken back
 //! from peers before the first write, so that no counter starts anew and no incarnation is used
-//! twice. Three peers must have sent all they hold; fewer if no more answer within 5 s. Without any
-//! peer it waits. Who started less than 5 s ago does not answer. Who has not sent what it announced
-//! is asked again every 5 s.
+//! twice. Three seeds must have sent all they hold; if fewer answer, it takes what anybody linked
+//! sends within 5 s. Without any peer it waits. Who started less than 5 s ago does not answer. Who
+//! has not sent what it announced is asked again every 5 s.
+//!
+//! Only seeds end it early, which the driver dials of itself: liars that dial a node as it starts,
+//! or whose names it hears first, can be the first to say that there is nothing.
 //!
 //! ```text
 //!   Recover -->   <-- own records on the bulk lane, Recovered(how many)   --> done when all came
@@ -26,8 +29,10 @@ use crate::messages::{Close, Lane, Message, Sink};
 use crate::telemetry::Event;
 use crate::time::Time;
 
-/// Peers that have to answer.
+/// Seeds that have to answer, and more than a third of those that are linked.
 const ENOUGH: usize = 3;
+/// Seeds, and others that answered, of which it takes note.
+const MOST: usize = 64;
 /// How long more than one is waited for, and how long one answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of own records that a peer is sent.
@@ -38,6 +43,7 @@ pub(super) struct Recovery {
     asked: Vec<Asked>,
     /// Nodes, not links: one peer that comes and goes is one peer.
     done: Vec<NodeId>,
+    seeds: Vec<NodeId>,
     records: u32,
     first_link: Option<Time>,
 }
@@ -62,6 +68,13 @@ impl Recovery {
         self.asked.retain(|asked| asked.peer != peer);
     }
 
+    /// The driver dialled `node` of itself.
+    pub(super) fn is_seed(&mut self, node: &NodeId) {
+        if self.seeds.len() < MOST && !self.seeds.contains(node) {
+            self.seeds.push(*node);
+        }
+    }
+
     fn came(&mut self, peer: PeerIx) {
         if let Some(asked) = self.asked.iter_mut().find(|asked| asked.peer == peer) {
             asked.came += 1;
@@ -72,7 +85,11 @@ impl Recovery {
     /// Moves the peers of which everything came.
     fn settle(&mut self) {
         let complete = |asked: &Asked| asked.sent.is_some_and(|sent| asked.came >= sent);
-        self.done.extend(self.asked.iter().filter(|a| complete(a)).map(|a| a.node));
+        for asked in self.asked.iter().filter(|asked| complete(asked)) {
+            if self.done.len() < MOST || self.seeds.contains(&asked.node) {
+                self.done.push(asked.node);
+            }
+        }
         self.asked.retain(|asked| !complete(asked));
     }
 
@@ -88,7 +105,8 @@ impl Recovery {
 
     fn enough(&self, now: Time) -> bool {
         let waited = self.first_link.is_some_and(|first| now.since(first) >= PATIENCE);
-        self.done.len() >= ENOUGH || (waited && !self.done.is_empty())
+        let seeds = self.done.iter().filter(|node| self.seeds.contains(node)).count();
+        (seeds >= ENOUGH && 3 * seeds > self.seeds.len()) || (waited && !self.done.is_empty())
     }
 }
 
@@ -99,9 +117,13 @@ impl Node {
         now: Now,
         peer: PeerIx,
         node: NodeId,
+        is_seed: bool,
         sink: &mut impl Sink,
     ) {
         let Some(recovery) = &mut self.recovery else { return };
+        if is_seed {
+            recovery.is_seed(&node);
+        }
         recovery.first_link.get_or_insert(now.mono);
         if !recovery.done.contains(&node) {
             recovery.asked.push(Asked { peer, node, at: now.mono, came: 0, sent: None });

@@ -105,6 +105,14 @@ pub(crate) fn attacker_id() -> NodeId {
     key().node_id()
 }
 
+/// What the attacker tried to send, and what was taken of it: by the socket, or by the outbox of a
+/// link, which empties as the victim reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Sent {
+    pub(crate) offered: u64,
+    pub(crate) taken: u64,
+}
+
 /// Sends for `length`; answers how much.
 pub(crate) fn start(
     kind: Kind,
@@ -112,7 +120,7 @@ pub(crate) fn start(
     mesh: MeshId,
     rate: u32,
     length: Duration,
-) -> JoinHandle<u64> {
+) -> JoinHandle<Sent> {
     let runtime = tokio::runtime::Handle::current();
     std::thread::spawn(move || match kind {
         Kind::Garbage => garbage(victim, rate, length),
@@ -126,26 +134,26 @@ pub(crate) fn start(
     })
 }
 
-/// Calls `send` `rate` times a second, one after the other; answers how often it took.
-fn pace(rate: u32, length: Duration, mut send: impl FnMut(u64) -> bool) -> u64 {
-    let (start, mut sent, mut taken) = (Instant::now(), 0, 0);
+/// Calls `send` `rate` times a second, one after the other; it says whether it was taken.
+fn pace(rate: u32, length: Duration, mut send: impl FnMut(u64) -> bool) -> Sent {
+    let (start, mut offered, mut taken) = (Instant::now(), 0, 0);
     while start.elapsed() < length {
         let due = (start.elapsed().as_secs_f64() * f64::from(rate)) as u64;
         // What was missed is made up for, but not all at once.
-        for _ in 0..(due - sent).min(3) {
-            taken += u64::from(send(sent));
-            sent += 1;
+        for _ in 0..(due - offered).min(20) {
+            taken += u64::from(send(offered));
+            offered += 1;
         }
         std::thread::sleep(Duration::from_micros(100));
     }
-    taken
+    Sent { offered, taken }
 }
 
 fn socket(host: u8) -> UdpSocket {
     UdpSocket::bind(SocketAddr::from(([127, 0, 0, host], 0))).unwrap()
 }
 
-fn garbage(victim: SocketAddr, rate: u32, length: Duration) -> u64 {
+fn garbage(victim: SocketAddr, rate: u32, length: Duration) -> Sent {
     let (socket, mut rng) = (socket(1), Rng::new(1));
     pace(rate, length, |_| {
         let mut bytes = vec![0; 40 + rng.below(1_160) as usize];
@@ -168,6 +176,20 @@ fn tls(mesh: &MeshId) -> Arc<rustls::ClientConfig> {
     Arc::new(config)
 }
 
+/// Whoever answers is as good as any other, whatever version of TLS asks.
+macro_rules! any_signature {
+    ($verify:ident) => {
+        fn $verify(
+            &self,
+            _: &[u8],
+            _: &rustls::pki_types::CertificateDer<'_>,
+            _: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+        }
+    };
+}
+
 /// Takes whoever answers.
 #[derive(Debug)]
 struct Anybody(Arc<rustls::crypto::CryptoProvider>);
@@ -183,29 +205,15 @@ impl rustls::client::danger::ServerCertVerifier for Anybody {
     ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
         Ok(rustls::client::danger::ServerCertVerified::assertion())
     }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &rustls::pki_types::CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &rustls::pki_types::CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
+    any_signature!(verify_tls12_signature);
+    any_signature!(verify_tls13_signature);
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
 /// First packets that differ from each other, made beforehand.
-fn initials(victim: SocketAddr, mesh: &MeshId, hosts: u8, rate: u32, length: Duration) -> u64 {
+fn initials(victim: SocketAddr, mesh: &MeshId, hosts: u8, rate: u32, length: Duration) -> Sent {
     let crypto = QuicClientConfig::try_from(tls(mesh)).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(crypto));
     let mut endpoint = quinn_proto::Endpoint::new(Arc::default(), None, false, None);
@@ -223,7 +231,7 @@ fn initials(victim: SocketAddr, mesh: &MeshId, hosts: u8, rate: u32, length: Dur
 }
 
 /// Handshakes that answer whatever is asked, a new one whenever one has failed.
-async fn handshakes(victim: SocketAddr, mesh: MeshId, rate: u32, length: Duration) -> u64 {
+async fn handshakes(victim: SocketAddr, mesh: MeshId, rate: u32, length: Duration) -> Sent {
     let crypto = QuicClientConfig::try_from(tls(&mesh)).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(crypto));
     let endpoint = quinn::Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -247,7 +255,8 @@ async fn handshakes(victim: SocketAddr, mesh: MeshId, rate: u32, length: Duratio
             tried
         });
     }
-    tasks.join_all().await.into_iter().sum()
+    let taken = tasks.join_all().await.into_iter().sum();
+    Sent { offered: taken, taken }
 }
 
 fn wall() -> WallMs {
@@ -255,7 +264,7 @@ fn wall() -> WallMs {
 }
 
 /// A link as any member has it, and then too much over it. Ended, it is dialled again.
-fn member(kind: Kind, victim: SocketAddr, mesh: MeshId, rate: u32, length: Duration) -> u64 {
+fn member(kind: Kind, victim: SocketAddr, mesh: MeshId, rate: u32, length: Duration) -> Sent {
     let (events, mut received) = mpsc::channel(EVENT_CAPACITY);
     let settings = Settings::new(Arc::new(key()), mesh, Profile::Normal);
     let transport = Transport::quic(settings, events).unwrap();

@@ -15,13 +15,15 @@ mod victim;
 
 use std::time::Duration;
 
-use floods::Kind;
+use floods::{Kind, Sent};
 use knhk_mesh::{Mesh, Options, Profile};
 use tokio::time::{interval, sleep};
 use victim::{Report, Victim};
 
 /// Datagrams, or messages, of the attacker in a second.
 const RATE: u32 = 5_000;
+/// Of a core, what an attack may cost the victim.
+const MOST: f64 = 0.30;
 /// The honest writer's pause.
 const BEAT: Duration = Duration::from_millis(20);
 
@@ -30,7 +32,7 @@ struct Course {
     calm: Phase,
     flood: Phase,
     after: Report,
-    sent: u64,
+    sent: Sent,
 }
 
 struct Phase {
@@ -50,8 +52,18 @@ async fn main() {
     let seconds = args.next_if(|a| a.parse::<u64>().is_ok()).map_or(8, |a| a.parse().unwrap());
     let chosen: Vec<String> = args.collect();
     println!(
-        "{:<12} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9} {:>9} {:>11} refused",
-        "kind", "sent/s", "cpu", "cost", "rss", "growth", "p50", "calm p50", "reputation"
+        "{:<12} {:>9} {:>8} {:>8} {:>8} {:>6} {:>9} {:>9} {:>9} {:>9} {:>11} refused",
+        "kind",
+        "offered/s",
+        "taken/s",
+        "cpu",
+        "cost",
+        "<=30%",
+        "rss",
+        "growth",
+        "p50",
+        "calm p50",
+        "reputation"
     );
     for kind in Kind::ALL {
         if chosen.is_empty() || chosen.iter().any(|name| name == kind.name()) {
@@ -112,12 +124,16 @@ async fn phase(victim: &mut Victim, length: Duration) -> Phase {
 
 fn show(kind: Kind, seconds: u64, course: &Course) {
     let Course { calm, flood, after, sent } = course;
+    let cost = flood.cpu - calm.cpu;
     println!(
-        "{:<12} {:>8} {:>7.1}% {:>7.1}% {:>5.1} MiB {:>5.1} MiB {:>6} us {:>6} us {:>11} {}",
+        "{:<12} {:>9} {:>8} {:>7.1}% {:>7.1}% {:>6} {:>5.1} MiB {:>5.1} MiB {:>6} us {:>6} us \
+         {:>11} {}",
         kind.name(),
-        sent / seconds,
+        sent.offered / seconds,
+        sent.taken / seconds,
         100.0 * flood.cpu,
-        100.0 * (flood.cpu - calm.cpu),
+        100.0 * cost,
+        if cost <= MOST { "yes" } else { "NO" },
         mib(flood.rss),
         mib(flood.rss.saturating_sub(calm.rss)),
         flood.report.p50_us,

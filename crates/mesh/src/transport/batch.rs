@@ -20,8 +20,9 @@ use zstd::bulk::{Compressor, Decompressor};
 pub const HEADER_BYTES: usize = 6;
 /// Largest message in bytes.
 pub const MAX_MESSAGE_BYTES: usize = knhk_mesh_core::security::MAX_MESSAGE;
-/// Largest body in bytes, as sent and after decompression.
-pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// Largest body in bytes, as sent and after decompression: the largest message fits. A peer can
+/// leave as many of them unfinished as there may be streams.
+pub const MAX_BODY_BYTES: usize = 320 << 10;
 /// Most messages in one batch.
 pub const MAX_MESSAGES: usize = 128;
 /// Most decompressed bytes for each byte received.

@@ -2,7 +2,7 @@
 //! did, within its bounds. A crowd shares one directory; a world has real membership.
 
 pub(crate) mod liveness;
-mod node_safety;
+pub(crate) mod node_safety;
 pub(crate) mod safety;
 pub(crate) mod world_liveness;
 pub(crate) mod world_safety;

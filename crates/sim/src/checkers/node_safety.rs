@@ -34,6 +34,11 @@ pub(crate) fn check(signers: &impl Signers, node: &Node) -> Vec<String> {
     broken
 }
 
+/// Records and headers at `node` that their author never signed.
+pub(crate) fn forged(signers: &impl Signers, node: &Node) -> u64 {
+    (records(signers, node).count() + heads(signers, node).count()) as u64
+}
+
 fn records<'a>(signers: &'a impl Signers, node: &'a Node) -> impl Iterator<Item = String> + 'a {
     let store = node.store();
     store.all_entries().filter_map(|entry| store.contribution(entry)).filter_map(|held| {

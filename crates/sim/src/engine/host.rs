@@ -50,6 +50,8 @@ pub(crate) struct Own {
     pub(crate) changes: Option<Vec<Change>>,
     /// Who stands behind an index: its owner may be out of the directory while the link ends.
     pub(crate) peers: HashMap<PeerIx, usize, FixedState>,
+    /// Whom its last process was linked with at its end: what the file `peers` holds.
+    pub(crate) known: Vec<usize>,
     /// Milliseconds that its wall clock is ahead of the world's.
     pub(crate) clock_error: i64,
     /// How it misbehaves.

@@ -22,6 +22,7 @@ use super::event::{Body, Content, Event, Slot};
 use super::host::{Host, NEVER, Outcome};
 use super::queue::{Queue, QueueKind};
 use super::{SHARDS, Shared};
+use crate::adversary::{Scene, Sending};
 
 /// Nanoseconds of a slot.
 const SLOT_NS: u64 = 1_000_000;
@@ -305,15 +306,21 @@ impl Shard {
                 continue;
             }
             let (sending, mut rng) = ((to[receivers].to_vec(), lane, message), self.draw(local));
-            let conduct = self.hosts[local].own.as_mut().and_then(|own| own.conduct.as_mut());
-            let bent =
-                conduct.map(|conduct| conduct.bend(slot, sending, &mut rng)).unwrap_or_default();
-            for (to, lane, message) in bent {
+            for (to, lane, message) in self.bent(slot, local, sending, &mut rng) {
                 self.send(slot, local, &to, lane, message, shared);
             }
         }
         to.clear();
         (self.outcome.sends, self.outcome.to) = (sends, to);
+    }
+
+    /// What the machine sends instead, if it is a liar's.
+    fn bent(&mut self, slot: Slot, local: usize, sending: Sending, rng: &mut Rng) -> Vec<Sending> {
+        let Host { node, own, .. } = &mut self.hosts[local];
+        let who = |peer| node.registry().get(peer).map(|view| view.id);
+        let mut scene = Scene { slot, mesh: &node.settings().mesh, who: &who, rng };
+        let conduct = own.as_mut().and_then(|own| own.conduct.as_mut());
+        conduct.map(|conduct| conduct.bend(sending, &mut scene)).unwrap_or_default()
     }
 
     /// Sends a message of machine `local` to some of its peers.

@@ -3,7 +3,6 @@
 
 use super::file::{At, File, Hostile, Restart, Side, Who};
 use super::stage::SEEDS;
-use crate::adversary::Kind;
 
 /// What is wrong with the moment `at`, in words.
 pub(super) fn moment(file: &File, at: &At) -> Result<(), String> {
@@ -40,7 +39,7 @@ pub(super) fn moment(file: &File, at: &At) -> Result<(), String> {
         ));
     }
     if let Some(hostile) = &at.adversary {
-        censored(nodes, hostile)?;
+        aimed(nodes, hostile)?;
     }
     match &at.restart {
         Some(Restart { who, .. }) if matches!(who.0, Who::Any(_) | Who::Share(_) | Who::All) => {
@@ -50,13 +49,16 @@ pub(super) fn moment(file: &File, at: &At) -> Result<(), String> {
     }
 }
 
-/// A censor hides somebody by number, and nobody else hides anybody.
-fn censored(nodes: usize, hostile: &Hostile) -> Result<(), String> {
-    match (hostile.kind.0, hostile.hides.as_ref().map(|who| who.0)) {
-        (Kind::Censor, Some(who @ Who::Range(..))) => exist(nodes, &who),
-        (Kind::Censor, _) => Err("a censor `hides` nodes by number, such as `7` or `3..5`".into()),
-        (kind, Some(_)) => Err(format!("`hides` says whom a censor hides; {kind} hides nobody")),
-        (_, None) => Ok(()),
+/// Who aims at somebody says at whom, by number, and nobody else does.
+fn aimed(nodes: usize, hostile: &Hostile) -> Result<(), String> {
+    let kind = hostile.kind.0;
+    match hostile.hides.as_ref().map(|who| who.0) {
+        Some(who @ Who::Range(..)) if kind.aims() => exist(nodes, &who),
+        _ if kind.aims() => Err(format!("{kind} `hides` nodes by number, such as `7` or `3..5`")),
+        Some(_) => {
+            Err(format!("`hides` says whom a censor or an eclipse hides; {kind} hides nobody"))
+        }
+        None => Ok(()),
     }
 }
 

@@ -156,7 +156,7 @@ pub(super) struct OneWay {
 pub(super) struct Hostile {
     pub(super) who: Named<Who>,
     pub(super) kind: Named<Kind>,
-    /// Whom a censor hides: nodes by number.
+    /// Whom a censor hides, or an eclipse keeps from the world: nodes by number.
     pub(super) hides: Option<Named<Who>>,
 }
 

@@ -11,16 +11,11 @@ pub struct Later {
     pub needs: &'static str,
 }
 
-const LATER: [Later; 4] = [
+const LATER: [Later; 3] = [
     Later {
         name: "version-skew",
         source: "corrosion #261: peers with another schema fail to apply",
         needs: "a second wire version: there is one, and every member announces it",
-    },
-    Later {
-        name: "eclipse",
-        source: "gossipsub evaluation report: a node sees hostile peers only",
-        needs: "the shell's peer cache: simulated nodes that start again know their seeds only",
     },
     Later {
         name: "equivocating-aggregator",

@@ -32,7 +32,7 @@
 //!
 //! Other entries of a moment: `cut = { from = "0..5", to = "region eu-west", loss = 0.8 }`, `loss`,
 //! `duplicate`, `reorder`, `bandwidth`, `adversary = { who = "33%", kind = "silent" }` (a `censor`
-//! also `hides = "3"`),
+//! and an `eclipse` also `hides = "3"`),
 //! `slow = { who = "20%", by_ms = 200 }`, `clock = { who = "3", ahead_ms = -500 }`,
 //! `kill = "5 any"`, `restart = { who = "down", disk = false, moved = true }`, `join = 10`,
 //! `leave = { who = "5 any", notice = false }`, `write = { node = 3, key = "k", value = "v" }`

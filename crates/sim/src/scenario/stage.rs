@@ -27,6 +27,8 @@ const LINGER: Slot = 2_000;
 const FEW: usize = 5;
 /// Milliseconds between two looks at what a process does by itself.
 pub(super) const TICK: Slot = 100;
+/// Between two dials of a liar to a node that it surrounds.
+const SURROUND: Slot = 500;
 /// A clock that is further off cannot take part: its records are refused as being from the future.
 const TOLERATED_MS: i64 = 4_000;
 
@@ -65,6 +67,8 @@ pub(super) struct Stage {
     /// Nodes that were slow at some time.
     pub(super) starved: BTreeSet<NodeIx>,
     recovering: BTreeSet<NodeIx>,
+    /// Whom an eclipse keeps from the world.
+    surrounded: BTreeSet<NodeIx>,
     writers: BTreeSet<NodeIx>,
     /// Seeds that a node has not reached since it started.
     unreached: Vec<Vec<NodeIx>>,
@@ -90,6 +94,7 @@ impl Stage {
             slow: BTreeSet::new(),
             starved: BTreeSet::new(),
             recovering: BTreeSet::new(),
+            surrounded: BTreeSet::new(),
             writers: BTreeSet::new(),
             unreached,
             lingering: Vec::new(),
@@ -268,14 +273,17 @@ impl Stage {
 
     fn corrupt(&mut self, hostile: &Hostile) {
         let (who, kind) = (self.chosen(&hostile.who.0, false), hostile.kind.0);
-        let hidden: Vec<NodeIx> = match hostile.hides.as_ref().map(|who| who.0) {
+        let targets: Vec<NodeIx> = match hostile.hides.as_ref().map(|who| who.0) {
             Some(Who::Range(first, end)) => (first..end.min(self.world.len())).collect(),
             _ => Vec::new(),
         };
         assert!(who.iter().all(|&i| i >= SEEDS), "a scenario's seeds are never hostile");
         self.begins(format!("{} nodes {kind}", who.len()));
+        if kind == Kind::Eclipse {
+            self.surrounded.extend(&targets);
+        }
         for i in who {
-            self.world.corrupt_hiding(i, kind, &hidden);
+            self.world.corrupt_against(i, kind, &targets);
             if kind == Kind::Equivocate {
                 self.world.fork(i);
             }
@@ -470,6 +478,10 @@ impl Stage {
         if now.is_multiple_of(1_000) && !self.over {
             self.world.accuse_all();
         }
+        if now.is_multiple_of(SURROUND) && !self.surrounded.is_empty() {
+            let victims: Vec<NodeIx> = self.surrounded.iter().copied().collect();
+            self.world.surround(Kind::Eclipse, &victims);
+        }
         self.watch_recoveries();
         self.watch_writes();
     }
@@ -481,6 +493,7 @@ impl Stage {
             }
             if self.world.node(i).linked().next().is_none() {
                 self.unreached[i] = seeds_of(&self.world, i);
+                self.world.dial_known(i);
             }
             if !self.unreached[i].is_empty() {
                 self.dial_seeds(i);

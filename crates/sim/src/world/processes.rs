@@ -13,18 +13,28 @@ use super::{NodeIx, World};
 use crate::engine::Who;
 use crate::engine::host::{Host, NEVER};
 
+/// Members that a machine remembers, and how many it dials at a time.
+const KNOWN: usize = 64;
+const KNOWN_AT_ONCE: usize = 4;
+
 impl World {
     /// One more machine with a new key; it starts knowing three others.
     pub fn add(&mut self) -> NodeIx {
+        let i = self.add_alone();
+        for _ in 0..i.min(3) {
+            let seed = self.rng.below(i as u32) as usize;
+            self.dial(i, seed);
+        }
+        i
+    }
+
+    /// The same; it knows nobody.
+    pub fn add_alone(&mut self) -> NodeIx {
         let i = self.len();
         self.keys.push(self.key(i));
         let restored = Restored { new_key: true, ..Restored::default() };
         let node = self.make_node(i, &restored);
         self.put(i, node);
-        for _ in 0..i.min(3) {
-            let seed = self.rng.below(i as u32) as usize;
-            self.dial(i, seed);
-        }
         i
     }
 
@@ -81,9 +91,22 @@ impl World {
         host.boots = host.boots.wrapping_add(1);
         self.engine.shared.boots[i] = self.engine.host(i).boots;
         let cut: Vec<_> = self.links.iter().filter(|(a, b)| *a == i || *b == i).copied().collect();
+        let known = cut.iter().map(|&(a, b)| if a == i { b } else { a }).take(KNOWN).collect();
+        self.engine.host_mut(i).own().known = known;
         for (a, b) in cut {
             self.unlink(a, b);
         }
+    }
+
+    /// Node `i` dials a few of those that its last process was linked with, as the shell does where
+    /// no link stands: the way back in when every seed is dead or hostile.
+    pub fn dial_known(&mut self, i: NodeIx) {
+        let known = self.engine.host(i).own.as_ref().map(|own| own.known.clone());
+        let mut drawn = Vec::new();
+        if let Some(known) = known.filter(|known| !known.is_empty()) {
+            self.rng.sample(&known, KNOWN_AT_ONCE, &mut drawn);
+        }
+        drawn.into_iter().for_each(|other| self.dial(i, other));
     }
 
     /// What node `i` has on disk now.
@@ -97,6 +120,7 @@ impl World {
         let own = self.engine.host_mut(i).own();
         if !with_disk {
             own.disk.clear();
+            own.known.clear();
             own.incarnation = None;
         }
         self.start(i, false, seeds);

@@ -7,8 +7,9 @@ use std::time::Duration;
 use knhk_mesh_core::identity::{Keypair, Signer};
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use quinn::{
-    AsyncUdpSocket, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
-    Runtime, ServerConfig, TokioRuntime, TransportConfig, ValidationTokenConfig, VarInt,
+    AsyncUdpSocket, ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout,
+    MtuDiscoveryConfig, Runtime, ServerConfig, TokioRuntime, TransportConfig,
+    ValidationTokenConfig, VarInt,
 };
 use quinn_proto::{HashedConnectionIdGenerator, NoneTokenLog, NoneTokenStore};
 use ring::digest::{SHA256, digest};
@@ -20,12 +21,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::super::tls::Tls;
 use super::super::{BindError, Profile, Settings};
 use super::SOCKET_BUFFER_BYTES;
+use super::ledger::{Counted, Ledger};
 
 /// No frame, hello or certificate begins like this, so nobody else gets a signature over it.
 const RESET_DOMAIN: &[u8] = b"knhk-mesh 1 quic stateless reset";
 const MAX_INCOMING: usize = 1_024;
-const INCOMING_BYTES: u64 = 64 << 10;
-const INCOMING_BYTES_TOTAL: u64 = 16 << 20;
+/// Of a first flight, until it is accepted or not: at once.
+const INCOMING_BYTES: u64 = 8 << 10;
+const INCOMING_BYTES_TOTAL: u64 = 1 << 20;
+/// Bytes that whoever is not admitted yet may send: a hello and a token.
+const HELLO_WINDOW: VarInt = VarInt::from_u32(4 << 10);
 
 /// A bound endpoint, and two ways to dial from it.
 pub(super) struct Opened {
@@ -34,6 +39,8 @@ pub(super) struct Opened {
     pub(super) client: ClientConfig,
     /// With a whole handshake in any case.
     pub(super) afresh: ClientConfig,
+    /// What goes to strangers.
+    pub(super) ledger: Arc<Ledger>,
 }
 
 pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<Opened, BindError> {
@@ -42,7 +49,7 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<Opened, BindError> 
     let mut accepting = transport_config(settings);
     // The hello only, until the handshake has ended: the dialler remembers this limit, and may
     // send no more than that as early data.
-    accepting.max_concurrent_uni_streams(VarInt::from_u32(1));
+    accepting.max_concurrent_uni_streams(VarInt::from_u32(1)).receive_window(HELLO_WINDOW);
 
     let crypto = QuicServerConfig::with_initial(tls.server.clone(), initial).map_err(no_suite)?;
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
@@ -67,7 +74,8 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<Opened, BindError> 
     let (client, afresh) = (client(&tls.client)?, client(&tls.afresh)?);
 
     let failed = |source| BindError::Socket { addr: settings.bind, source };
-    let socket = socket(settings.bind, settings).map_err(failed)?;
+    let ledger = Arc::default();
+    let socket = socket(settings.bind, settings, &ledger).map_err(failed)?;
     let mut config = endpoint_config(&settings.keypair);
     if let Some(underlay) = &settings.underlay {
         config.rng_seed(underlay.seed(settings.bind));
@@ -75,7 +83,7 @@ pub(super) fn open(settings: &Settings, tls: &Tls) -> Result<Opened, BindError> 
     let runtime = Arc::new(TokioRuntime);
     let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime);
     let endpoint = endpoint.map_err(failed)?;
-    Ok(Opened { endpoint, client, afresh })
+    Ok(Opened { endpoint, client, afresh, ledger })
 }
 
 /// A process that starts again after a crash on the same address knows nothing of the connections
@@ -101,11 +109,18 @@ fn no_suite(error: NoInitialCipherSuite) -> BindError {
     BindError::Certificate(error.to_string())
 }
 
-/// A socket on `addr`, of the underlay where the settings name one.
+/// A socket on `addr` under the ledger.
 pub(super) fn socket(
     addr: SocketAddr,
     settings: &Settings,
+    ledger: &Arc<Ledger>,
 ) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
+    let (socket, ledger) = (plain_socket(addr, settings)?, Arc::clone(ledger));
+    Ok(Arc::new(Counted { socket, ledger }))
+}
+
+/// Of the underlay where the settings name one.
+fn plain_socket(addr: SocketAddr, settings: &Settings) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
     match &settings.underlay {
         Some(underlay) => underlay.socket(addr),
         None => system_socket(addr, settings.profile),
@@ -128,6 +143,12 @@ pub fn system_socket(
     TokioRuntime.wrap_udp_socket(socket.into())
 }
 
+/// Gives whoever is admitted now the room of a link.
+pub(super) fn widen(connection: &Connection, profile: Profile) {
+    connection.set_receive_window(VarInt::from_u32(Windows::of(profile).receive_kib << 10));
+    connection.set_max_concurrent_uni_streams(VarInt::from_u32(uni_streams(profile)));
+}
+
 /// Streams that a peer may have open towards this node.
 pub(super) const fn uni_streams(profile: Profile) -> u32 {
     match profile {
@@ -136,11 +157,26 @@ pub(super) const fn uni_streams(profile: Profile) -> u32 {
     }
 }
 
+/// What one connection may hold.
+struct Windows {
+    stream_kib: u32,
+    receive_kib: u32,
+    send_kib: u64,
+    datagram_kib: usize,
+}
+
+impl Windows {
+    const fn of(profile: Profile) -> Self {
+        let (stream_kib, receive_kib, send_kib, datagram_kib) = match profile {
+            Profile::Normal => (256, 2_048, 1_024, 64),
+            Profile::Lean => (64, 256, 256, 16),
+        };
+        Windows { stream_kib, receive_kib, send_kib, datagram_kib }
+    }
+}
+
 fn transport_config(settings: &Settings) -> TransportConfig {
-    let (stream_kib, receive_kib, send_kib, datagram_kib) = match settings.profile {
-        Profile::Normal => (256, 2_048, 1_024, 64),
-        Profile::Lean => (64, 256, 256, 16),
-    };
+    let Windows { stream_kib, receive_kib, send_kib, datagram_kib } = Windows::of(settings.profile);
     let mut config = TransportConfig::default();
     config
         .max_concurrent_uni_streams(VarInt::from_u32(uni_streams(settings.profile)))

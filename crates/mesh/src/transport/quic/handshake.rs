@@ -36,6 +36,7 @@ use super::super::registry::Claim;
 use super::super::tls::server_name;
 use super::super::{DialError, Down, Target};
 use super::hello::{self, Hello};
+use super::ledger::Free;
 use super::{Shared, Wire, code, endpoint, reader, writer};
 use crate::admission::Proven;
 
@@ -96,6 +97,7 @@ async fn accept(shared: Arc<Shared>, place: HalfOpen, incoming: Incoming) {
             return connection.close(code(why), b"");
         }
     };
+    let free = shared.ledger.free(connection.remote_address(), false);
     if !met.welcomed {
         let mut welcome = Hello::of_digest(local.greeting.answer());
         welcome.passes = met.hello.passes;
@@ -104,10 +106,8 @@ async fn accept(shared: Arc<Shared>, place: HalfOpen, incoming: Incoming) {
             link.end(Down::Lost);
         }
     }
-    connection.set_max_concurrent_uni_streams(VarInt::from_u32(endpoint::uni_streams(
-        local.settings.profile,
-    )));
-    run(&shared, connection, link, replaced, met.hello.digest).await;
+    endpoint::widen(&connection, local.settings.profile);
+    run(&shared, connection, free, (link, replaced), met.hello.digest).await;
 }
 
 /// Waits for the hello and judges who says it. The passes of the result are those to answer with.
@@ -191,18 +191,19 @@ pub(super) async fn dial(shared: Arc<Shared>, target: Target, renews: bool) {
         Err(_) if renews => return,
         Err(why) => return shared.local.dial_failed(target, why).await,
     };
+    let free = shared.ledger.free(target.addr, true);
     let connected = connect_in_time(&shared, target, &mut claim).await;
     let registered = connected.and_then(|(connection, met)| {
-        let (link, replaced) = register(&shared, &connection, met.proven, true).map_err(|why| {
+        let registered = register(&shared, &connection, met.proven, true).map_err(|why| {
             connection.close(code(why), b"");
             DialError::from(why)
         })?;
-        Ok((connection, link, replaced, met.hello.digest))
+        Ok((connection, registered, met.hello.digest))
     });
     drop(claim);
     match registered {
-        Ok((connection, link, replaced, digest)) => {
-            run(&shared, connection, link, replaced, digest).await;
+        Ok((connection, registered, digest)) => {
+            run(&shared, connection, free, registered, digest).await;
         }
         // The link that was to be renewed still stands, or ends by itself.
         Err(_) if renews => {}
@@ -401,8 +402,8 @@ fn register(
 async fn run(
     shared: &Shared,
     connection: Connection,
-    link: Link,
-    replaced: Option<Link>,
+    mut free: Free,
+    (link, replaced): (Link, Option<Link>),
     digest: Option<bytes::Bytes>,
 ) {
     let settings = &shared.local.settings;
@@ -420,7 +421,7 @@ async fn run(
             None => true,
         };
         if heard {
-            reader::read_batches(shared, &link, &connection).await;
+            reader::read_batches(shared, &link, &connection, &mut free).await;
         }
     }
     shared.local.down(&link, down(connection.close_reason())).await;

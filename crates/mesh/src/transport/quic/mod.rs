@@ -13,6 +13,7 @@
 mod endpoint;
 mod handshake;
 mod hello;
+mod ledger;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use super::tls::Tls;
 use super::{BindError, Datagrams, Event, Link, Settings, Target};
 use crate::admission::Trust;
 use endpoint::Opened;
+use ledger::Ledger;
 
 /// Bytes that the socket of a node asks the system to hold back each way: the usual default of
 /// 208 KiB loses bursts.
@@ -77,6 +79,7 @@ struct Shared {
     endpoint: Endpoint,
     client: quinn::ClientConfig,
     afresh: quinn::ClientConfig,
+    ledger: Arc<Ledger>,
     tls: Tls,
 }
 
@@ -85,10 +88,10 @@ impl Quic {
         let trust = Trust::open(&settings)?;
         let tls = Tls::new(&settings, &trust)?;
         let failed = |source| BindError::Socket { addr: settings.bind, source };
-        let Opened { endpoint, client, afresh } = endpoint::open(&settings, &tls)?;
+        let Opened { endpoint, client, afresh, ledger } = endpoint::open(&settings, &tls)?;
         let local_addr = Mutex::new(endpoint.local_addr().map_err(failed)?);
         let local = Arc::new(Local::new(settings, trust, events));
-        let shared = Arc::new(Shared { local, endpoint, client, afresh, tls });
+        let shared = Arc::new(Shared { local, endpoint, client, afresh, ledger, tls });
         let runtime = Handle::current();
         let tasks = [
             runtime.spawn(handshake::accept_loop(shared.clone())),
@@ -127,7 +130,8 @@ impl Quic {
     pub(super) fn rebind(&self, addr: SocketAddr) -> Result<(), BindError> {
         let failed = |source| BindError::Socket { addr, source };
         let local = &self.shared.local;
-        let socket = endpoint::socket(addr, &local.settings).map_err(failed)?;
+        let socket =
+            endpoint::socket(addr, &local.settings, &self.shared.ledger).map_err(failed)?;
         let bound = socket.local_addr().map_err(failed)?;
         self.shared.endpoint.rebind_abstract(socket).map_err(failed)?;
         *self.local_addr.lock().unwrap_or_else(PoisonError::into_inner) = bound;

@@ -11,13 +11,19 @@ use quinn::{Connection, ReadError, RecvStream};
 
 use super::super::Link;
 use super::super::batch::{self, BatchError, HEADER_BYTES, Header};
+use super::ledger::Free;
 use super::{Shared, endpoint};
 
 /// First buffer of a stream; most hot batches fit.
 const FIRST_BYTES: usize = 1_024;
 
 /// Reads until the connection ends or the peer breaks the protocol.
-pub(super) async fn read_batches(shared: &Shared, link: &Link, connection: &Connection) {
+pub(super) async fn read_batches(
+    shared: &Shared,
+    link: &Link,
+    connection: &Connection,
+    free: &mut Free,
+) {
     let most = endpoint::uni_streams(shared.local.settings.profile) as usize;
     let mut streams: Vec<Partial> = Vec::new();
     let mut accepts = true;
@@ -54,6 +60,7 @@ pub(super) async fn read_batches(shared: &Shared, link: &Link, connection: &Conn
         });
         match batch {
             Ok((bytes, (lane, messages))) => {
+                free.follow(connection.remote_address());
                 if !shared.local.deliver(link, bytes, lane, messages).await {
                     return;
                 }
@@ -93,7 +100,10 @@ impl Partial {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BatchError>> {
         loop {
             let filled = self.bytes.len();
-            self.bytes.resize(filled + self.room(), 0);
+            let room = self.room();
+            // Exact: streams that never end hold what they sent and no more.
+            self.bytes.reserve_exact(room);
+            self.bytes.resize(filled + room, 0);
             let read = self.stream.poll_read(cx, &mut self.bytes[filled..]);
             let count = match &read {
                 Poll::Ready(Ok(count)) => *count,

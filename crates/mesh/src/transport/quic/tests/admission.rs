@@ -176,6 +176,7 @@ async fn a_resumed_session_is_judged_again() {
     clock.set(after(HOUR + Duration::from_secs(2)));
     let config = a.0.shared.client.clone();
     let name = server_name(Some(node(2)));
+    let _free = a.0.shared.ledger.free(b.0.local_addr(), true);
     let connecting = a.0.shared.endpoint.connect_with(config, b.0.local_addr(), &name).unwrap();
     let (connection, accepted) = connecting.into_0rtt().expect("a session to resume");
     let hello = batch::encode(Lane::Digest, &[], false);

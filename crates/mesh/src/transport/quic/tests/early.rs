@@ -144,6 +144,7 @@ async fn early_data_with_anything_but_a_digest_closes_the_connection() {
     acquaint(&mut a, &mut b).await;
     let config = a.0.shared.client.clone();
     let name = server_name(Some(b.0.shared.local.own));
+    let _free = a.0.shared.ledger.free(b.0.local_addr(), true);
     let connecting = a.0.shared.endpoint.connect_with(config, b.0.local_addr(), &name).unwrap();
     let (connection, accepted) = connecting.into_0rtt().expect("a session to resume");
     stream_of(&connection, &whole()).await;

@@ -82,8 +82,10 @@ async fn raw_client(server: &Quic) -> (Endpoint, Connection) {
     let settings = settings(66);
     let trust = Trust::open(&settings).unwrap();
     let tls = Tls::new(&settings, &trust).unwrap();
-    let Opened { endpoint, client, .. } = endpoint::open(&settings, &tls).unwrap();
+    let Opened { endpoint, client, ledger, .. } = endpoint::open(&settings, &tls).unwrap();
     let name = server_name(None);
+    // For as long as the test runs.
+    std::mem::forget(ledger.free(server.local_addr(), true));
     let connecting = endpoint.connect_with(client, server.local_addr(), &name).unwrap();
     (endpoint, connecting.await.unwrap())
 }

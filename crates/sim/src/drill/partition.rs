@@ -1,5 +1,4 @@
-//! Drills: one fault, played many times from different seeds, and how fast the nodes noticed and
-//! came back.
+//! A cut, played many times: how fast the nodes noticed and came back.
 //!
 //! ```text
 //!   a mesh that stands ──2 s──> cut ──split──> heal ──> roots agree, all healthy
@@ -10,7 +9,6 @@
 //! A run counts with its slowest node. Messages across the cut vanish; nobody is told.
 
 use core::time::Duration;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use knhk_mesh_core::config::{Config, Detect, Mode, OutOfRange, Settings};
 use knhk_mesh_core::crdt::{Key, Op};
@@ -167,30 +165,8 @@ impl Partition {
             let (key, allowed) = ("minority", "less than agents, which are 2 at least");
             return Err(OutOfRange { key, value: self.minority.to_string(), allowed });
         }
-        let (next, over) = (AtomicU64::new(0), AtomicU64::new(0));
-        let work = || {
-            let mut outcomes = Vec::new();
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= u64::from(self.runs) {
-                    return outcomes;
-                }
-                outcomes.push(Run::new(self, self.seed + n).play());
-                done(1 + over.fetch_add(1, Ordering::Relaxed));
-            }
-        };
-        let threads = self.threads.clamp(1, self.runs.max(1) as usize);
-        let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut all = work();
-            for worker in workers {
-                match worker.join() {
-                    Ok(part) => all.extend(part),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            all
-        });
+        let play = |n: u64| Run::new(self, self.seed + n).play();
+        let outcomes = super::play_all(self.runs.into(), self.threads, &play, done);
         Ok(self.sum(&outcomes))
     }
 
