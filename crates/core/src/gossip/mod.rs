@@ -43,6 +43,10 @@ pub const RECENT: usize = 512;
 const MAX_BACK_OFF: u8 = 4;
 /// Doublings of the interval while timers come late.
 const MAX_STRAIN: u8 = 4;
+/// Rounds in time that take the first of them back; of the last, one does. So rounds settle where
+/// one in five is late, and leave the rest of the CPU to what cannot wait; with one for one they
+/// would fill it.
+const RELIEF: u8 = 4;
 /// Rounds without news before the interval doubles for the first time. Each of them reaches a node
 /// that nobody told yet with a probability of more than 4 in 5, also if a third is silent: after
 /// eight, one of a million is left.
@@ -61,8 +65,8 @@ pub struct Gossip {
     next_round: Time,
     /// Rounds in a row that found nothing different.
     calm: u8,
-    /// Doublings of the interval because this process gets too little CPU (Lifeguard's local
-    /// health, arXiv 1707.00788): a busy machine is not helped by more messages.
+    /// Doublings of the interval, times [`RELIEF`], because this process gets too little CPU
+    /// (Lifeguard's local health, arXiv 1707.00788): a busy machine is not helped by more messages.
     strain: u8,
     /// Whether anything changed since the last round.
     changed: bool,
@@ -155,7 +159,12 @@ impl Gossip {
     }
 
     fn back_off(&self) -> u8 {
-        self.calm.saturating_sub(CALM).max(self.strain)
+        self.calm.saturating_sub(CALM).max(self.doublings())
+    }
+
+    /// Of the interval, because timers come late.
+    fn doublings(&self) -> u8 {
+        self.strain.div_ceil(RELIEF)
     }
 
     /// Entries changed: the next round comes within one interval, and peers that are behind can be

@@ -1,7 +1,7 @@
 //! One round: the own root to `fanout` random links. What comes back decides the rest.
 
 use super::allowance::{Ask, price_of};
-use super::{CALM, Gossip, MAX_BACK_OFF, MAX_STRAIN, Scene, convergence};
+use super::{CALM, Gossip, MAX_BACK_OFF, MAX_STRAIN, RELIEF, Scene, convergence};
 use crate::config::Lanes;
 use crate::crdt::store::EntryIx;
 use crate::frame::{Class, FrameRef};
@@ -27,8 +27,11 @@ impl Gossip {
 
     fn round<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         let late = scene.now.mono.since(self.next_round) > scene.settings.interval / 8;
-        self.strain =
-            if late { (self.strain + 1).min(MAX_STRAIN) } else { self.strain.saturating_sub(1) };
+        self.strain = if late {
+            (self.strain + RELIEF).min(MAX_STRAIN * RELIEF)
+        } else {
+            self.strain - self.doublings()
+        };
         self.calm = match (self.changed, self.is_contradicted(scene)) {
             (true, _) => self.calm.min(CALM),
             (false, false) => (self.calm + 1).min(CALM + MAX_BACK_OFF),
