@@ -111,10 +111,9 @@ impl Maker {
             if matches!(kind, Kind::Flood | Kind::Replay) {
                 count = count.min(MOST_LOUD);
             }
-            let hides = match kind {
-                Kind::Censor => format!(", hides = \"{}\"", self.rng.below(self.agents)),
-                _ => String::new(),
-            };
+            let aims =
+                kind.aims().then(|| format!(", hides = \"{}\"", self.rng.below(self.agents)));
+            let hides = aims.unwrap_or_default();
             let what = format!("adversary = {{ who = \"{count} any\", kind = \"{kind}\"{hides} }}");
             self.at(ms, what);
             open -= count;
@@ -196,6 +195,14 @@ impl Maker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_seed_makes_a_scenario() {
+        for seed in 0..300 {
+            let name = crate::scenario::name(&scenario(seed, 100, 60));
+            assert!(name.is_ok(), "seed {seed}: {name:?}");
+        }
+    }
 
     /// Here, unlike in the tests of the public interface, each slot runs on threads of its own.
     #[test]

@@ -80,7 +80,8 @@ fn two_branches_are_a_transferable_proof_and_two_frames_in_a_row_are_none() {
     let adjacent = seal(&mut unchained, &records(1), &[], &mesh(), &author());
     assert!(!first.header().equivocates(second.header()));
     assert!(!first.header().equivocates(first.header()));
-    for (a, b) in [(&second, &forked), (&forked, &second), (&second, &adjacent)] {
+    let forks = [(&second, &forked), (&second, &adjacent)];
+    for (a, b) in forks.into_iter().flat_map(|(a, b)| [(a, b), (b, a)]) {
         assert!(a.header().equivocates(b.header()));
         let proof = write_head(a.header(), Some(b.header()));
         assert_eq!(open(&proof).unwrap().other(), Some(b.header()));
@@ -141,8 +142,11 @@ proptest! {
         let records = records(n);
         let own = seal(&mut chain(), &records, &[], &mesh(), &author());
         let ids: Vec<Hash> = own.leaves().iter().map(|leaf| leaf.id).collect();
-        let paths = merkle::paths(&ids, &[0]);
-        let proven = write_proof(own.header(), &[(0, &paths[0], &records[0])]);
+        let all: Vec<u16> = (0..n as u16).collect();
+        let paths = merkle::paths(&ids, &all);
+        let parts: Vec<_> =
+            all.iter().map(|&i| (i, &paths[i as usize][..], &records[i as usize][..])).collect();
+        let proven = write_proof(own.header(), &parts);
         let bytes = if proof { proven } else { own.bytes().clone() };
         let mut flipped = bytes.to_vec();
         let at = at.index(flipped.len());
@@ -167,23 +171,57 @@ proptest! {
 }
 
 #[test]
-fn a_record_stamped_later_than_its_header_says_is_malformed_in_a_frame_and_in_a_proof() {
+fn a_header_names_the_latest_stamp_of_its_frame_and_none_of_a_proof_is_later() {
     let records = records(2);
     let own = seal(&mut chain(), &records, &[], &mesh(), &author());
     let ids: Vec<Hash> = own.leaves().iter().map(|leaf| leaf.id).collect();
-    let fields = Header { hlc_max: Hlc::at(WallMs(1_000)), ..own.header().fields.clone() };
-    let header = SignedHeader::sign(fields, &[], &mesh(), &author());
-    let proof = |i: u16| {
-        let path = &merkle::paths(&ids, &[i])[0];
-        open(&write_proof(&header, &[(i, path, &records[usize::from(i)])]))
+    let says = |hlc_max| {
+        let fields = Header { hlc_max, ..own.header().fields.clone() };
+        SignedHeader::sign(fields, &[], &mesh(), &author())
     };
-    assert!(proof(0).is_ok(), "a proof may be of an earlier record than the latest");
-    assert_eq!(proof(1), Err(Refused::Malformed));
-    let mut w = Writer::default();
-    w.u8(Tag::Frame as u8);
-    header.write(&mut w);
-    w.bytes(&records.concat());
-    assert_eq!(open(&w.into_vec().into()), Err(Refused::Malformed));
+    let proof = |header, i: u16| {
+        let path = &merkle::paths(&ids, &[i])[0];
+        open(&write_proof(header, &[(i, path, &records[usize::from(i)])]))
+    };
+    let frame = |header: &SignedHeader| {
+        let mut w = Writer::default();
+        w.u8(Tag::Frame as u8);
+        header.write(&mut w);
+        w.bytes(&records.concat());
+        open(&w.into_vec().into())
+    };
+    let earlier = says(Hlc::at(WallMs(1_000)));
+    assert!(proof(&earlier, 0).is_ok(), "a proof may be of an earlier record than the latest");
+    assert_eq!(proof(&earlier, 1), Err(Refused::Malformed));
+    assert_eq!(frame(&earlier), Err(Refused::Malformed));
+    assert_eq!(frame(&says(Hlc::at(WallMs(9_000)))), Err(Refused::Malformed), "later than all");
+    assert!(frame(&says(own.header().fields.hlc_max)).is_ok());
+}
+
+#[test]
+fn a_header_that_contradicts_itself_is_malformed() {
+    let mut main = chain();
+    let _ = seal(&mut main, &records(2), &[], &mesh(), &author());
+    let fields = seal(&mut main, &records(2), &[], &mesh(), &author()).header().fields.clone();
+    let head = |change: fn(&mut Header)| {
+        let mut fields = fields.clone();
+        change(&mut fields);
+        let header = SignedHeader::sign(fields, &[], &mesh(), &author());
+        open(&write_head(&header, None)).map(drop)
+    };
+    assert_eq!(head(|_| ()), Ok(()));
+    assert_eq!(head(|fields| fields.floor = (Incarnation(5), Seq(2))), Ok(()), "the frame itself");
+    let impossible: [fn(&mut Header); 6] = [
+        |fields| fields.floor = (Incarnation(5), Seq(3)),
+        |fields| fields.floor = (Incarnation(6), Seq(0)),
+        |fields| fields.count = 0,
+        |fields| fields.prev_root = [0; 32],
+        |fields| fields.seq_lo = Seq(0),
+        |fields| fields.seq_lo = Seq(u64::MAX),
+    ];
+    for (n, change) in impossible.into_iter().enumerate() {
+        assert_eq!(head(change), Err(Refused::Malformed), "header {n}");
+    }
 }
 
 #[test]
