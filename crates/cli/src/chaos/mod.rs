@@ -104,20 +104,24 @@ struct Partition {
 #[derive(Debug, Args)]
 struct Delay {
     /// Milliseconds
-    #[arg(value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=MAX_DELAY_MS))]
+    #[arg(value_name = "MS", value_parser = millis)]
     ms: u64,
     /// Numbers of nodes in dev's table, or beginnings of their ids
     #[arg(value_name = "NODE")]
     nodes: Vec<String>,
     /// Up to so many milliseconds more, for each datagram on its own
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    #[arg(value_parser = clap::value_parser!(u64).range(0..=MAX_DELAY_MS))]
+    #[arg(long, value_name = "MS", value_parser = millis, default_value_t = 0)]
     jitter: u64,
     /// Share of the datagrams that is lost, such as 0.05
     #[arg(long, value_name = "P", value_parser = share, default_value_t = 0.0)]
     loss: f64,
     #[command(flatten)]
     at: At,
+}
+
+fn millis(text: &str) -> Result<u64, String> {
+    let ms = text.parse().ok().filter(|ms| *ms <= MAX_DELAY_MS);
+    ms.ok_or_else(|| format!("whole milliseconds up to {MAX_DELAY_MS}, such as 200"))
 }
 
 fn share(text: &str) -> Result<f64, String> {

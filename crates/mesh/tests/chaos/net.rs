@@ -10,8 +10,7 @@
 //! The trace is a hash over every datagram in order. Its bytes are not part of it: keys of TLS are
 //! fresh in each run, and everything is encrypted. All else has to be the same for the same seed.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -137,7 +136,7 @@ impl Underlay for Net {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         let inbox = Arc::new(Inbox(Mutex::new(Waiting {
-            datagrams: BinaryHeap::new(),
+            datagrams: BTreeMap::new(),
             reader: None,
             timer: Box::pin(sleep_until(Instant::now())),
         })));
@@ -171,8 +170,8 @@ impl Switch {
         let fate = self.fate(now, from, to, inbox.is_some());
         self.note(now, from, to, bytes.len(), fate);
         if let (Fate::Arrives(due), Some(inbox)) = (fate, inbox) {
-            let number = self.trace.datagrams;
-            inbox.push(Datagram { due, number, from, ecn, bytes: bytes.to_vec() });
+            let key = (due, self.trace.datagrams);
+            inbox.push(key, Datagram { from, ecn, bytes: bytes.to_vec() });
         }
     }
 
@@ -218,57 +217,29 @@ impl Switch {
 }
 
 struct Datagram {
-    due: Instant,
-    /// In the order of sending, for those that are due together.
-    number: u64,
     from: SocketAddr,
     ecn: Option<EcnCodepoint>,
     bytes: Vec<u8>,
-}
-
-impl Datagram {
-    fn key(&self) -> (Instant, u64) {
-        (self.due, self.number)
-    }
-}
-
-impl PartialEq for Datagram {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Datagram {}
-
-impl PartialOrd for Datagram {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Datagram {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
-    }
 }
 
 /// What is under way to one address.
 struct Inbox(Mutex<Waiting>);
 
 struct Waiting {
-    datagrams: BinaryHeap<Reverse<Datagram>>,
+    /// By due time, and in the order of sending those that are due together.
+    datagrams: BTreeMap<(Instant, u64), Datagram>,
     reader: Option<Waker>,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Inbox {
-    fn push(&self, datagram: Datagram) {
+    fn push(&self, key: (Instant, u64), datagram: Datagram) {
         let waiting = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.datagrams.len() >= INBOX {
             return;
         }
-        let first = waiting.datagrams.peek().is_none_or(|Reverse(head)| datagram < *head);
-        waiting.datagrams.push(Reverse(datagram));
+        let first = waiting.datagrams.first_key_value().is_none_or(|(head, _)| key < *head);
+        waiting.datagrams.insert(key, datagram);
         if first && let Some(reader) = waiting.reader.take() {
             reader.wake();
         }
@@ -304,9 +275,10 @@ impl AsyncUdpSocket for Socket {
         let now = Instant::now();
         let mut count = 0;
         while count < bufs.len().min(meta.len())
-            && waiting.datagrams.peek().is_some_and(|Reverse(head)| head.due <= now)
-            && let Some(Reverse(datagram)) = waiting.datagrams.pop()
+            && let Some(first) = waiting.datagrams.first_entry()
+            && first.key().0 <= now
         {
+            let datagram = first.remove();
             let len = datagram.bytes.len();
             bufs[count][..len].copy_from_slice(&datagram.bytes);
             let (addr, ecn) = (datagram.from, datagram.ecn);
@@ -317,8 +289,8 @@ impl AsyncUdpSocket for Socket {
             return Poll::Ready(Ok(count));
         }
         waiting.reader = Some(cx.waker().clone());
-        if let Some(Reverse(head)) = waiting.datagrams.peek() {
-            waiting.timer.as_mut().reset(head.due);
+        if let Some((&(due, _), _)) = waiting.datagrams.first_key_value() {
+            waiting.timer.as_mut().reset(due);
             if waiting.timer.as_mut().poll(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }

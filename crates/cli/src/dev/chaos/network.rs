@@ -10,8 +10,7 @@
 //!                                    └─► waiting, by due time ─ one task ─────────┘
 //! ```
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -122,15 +121,11 @@ impl Network {
             };
             match fate {
                 Fate::Vanishes => {}
-                Fate::Late(by) => self.0.late.push(Datagram {
-                    due: Instant::now() + by,
-                    number: 0,
-                    socket: Arc::downgrade(socket),
-                    from,
-                    to,
-                    ecn: transmit.ecn,
-                    bytes: bytes.to_vec(),
-                }),
+                Fate::Late(by) => {
+                    let (socket, ecn) = (Arc::downgrade(socket), transmit.ecn);
+                    let datagram = Datagram { socket, from, to, ecn, bytes: bytes.to_vec() };
+                    self.0.late.push(Instant::now() + by, datagram);
+                }
                 // A full buffer loses it: QUIC is told of no part of a batch.
                 Fate::Passes => drop(pass(socket, to, transmit.ecn, bytes)),
             }
@@ -221,41 +216,12 @@ impl AsyncUdpSocket for Socket {
 }
 
 struct Datagram {
-    due: Instant,
-    /// In the order of sending, for those that are due together.
-    number: u64,
     /// Weak, so that a node that ends gives its address free.
     socket: Weak<dyn AsyncUdpSocket>,
     from: usize,
     to: SocketAddr,
     ecn: Option<EcnCodepoint>,
     bytes: Vec<u8>,
-}
-
-impl Datagram {
-    fn key(&self) -> (Instant, u64) {
-        (self.due, self.number)
-    }
-}
-
-impl PartialEq for Datagram {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Datagram {}
-
-impl PartialOrd for Datagram {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Datagram {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
-    }
 }
 
 /// Datagrams that are late.
@@ -268,7 +234,8 @@ struct Late {
 
 #[derive(Default)]
 struct Waiting {
-    datagrams: BinaryHeap<Reverse<Datagram>>,
+    /// By due time, and in the order of sending those that are due together.
+    datagrams: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
 }
 
@@ -277,15 +244,15 @@ impl Late {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, datagram: Datagram) {
+    fn push(&self, due: Instant, datagram: Datagram) {
         let mut waiting = self.lock();
         if waiting.datagrams.len() >= MOST_LATE {
             return;
         }
         waiting.sent += 1;
-        let datagram = Datagram { number: waiting.sent, ..datagram };
-        let first = waiting.datagrams.peek().is_none_or(|Reverse(head)| datagram < *head);
-        waiting.datagrams.push(Reverse(datagram));
+        let key = (due, waiting.sent);
+        let first = waiting.datagrams.first_key_value().is_none_or(|(head, _)| key < *head);
+        waiting.datagrams.insert(key, datagram);
         drop(waiting);
         if first {
             self.sooner.notify_one();
@@ -295,10 +262,8 @@ impl Late {
     /// The first one, if it is due by `now`; else when the next one is.
     fn take_due(&self, now: Instant) -> Result<Datagram, Option<Instant>> {
         let mut waiting = self.lock();
-        let next = waiting.datagrams.peek().map(|Reverse(head)| head.due);
-        if next.is_none_or(|due| due > now) {
-            return Err(next);
-        }
-        waiting.datagrams.pop().map(|Reverse(late)| late).ok_or(None)
+        let Some(first) = waiting.datagrams.first_entry() else { return Err(None) };
+        let due = first.key().0;
+        if due > now { Err(Some(due)) } else { Ok(first.remove()) }
     }
 }
