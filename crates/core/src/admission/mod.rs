@@ -21,6 +21,7 @@ pub use pass::{Claim, Pass};
 
 use data_encoding::{BASE32_NOPAD, Specification};
 
+use crate::certified::NotCertified;
 use crate::codec::{Reader, Writer};
 use crate::error::Refused;
 use crate::identity::{MeshId, NodeId, Signer};
@@ -63,6 +64,15 @@ pub enum NotAdmitted {
     /// The node was denied.
     #[error("denied by the operator")]
     Denied,
+    /// The genesis appoints a committee, and the admission key alone denies nobody.
+    #[error("in this mesh a quorum of the committee denies and forgets, not the admission key")]
+    NeedsQuorum,
+    /// The genesis appoints no committee.
+    #[error("this mesh has no committee")]
+    NoCommittee,
+    /// No quorum of the committee stands for it.
+    #[error(transparent)]
+    Uncertified(#[from] NotCertified),
 }
 
 impl From<Refused> for NotAdmitted {
