@@ -108,6 +108,7 @@ impl Mesh {
             admission: config.admission.clone(),
             credentials: options.credentials,
             admission_key: config.genesis.admission_key,
+            committee: config.genesis.committee.clone(),
             folder: folder.clone(),
             clock: options.clock.clone(),
             zero_rtt: options.zero_rtt && options.profile == Profile::Normal,

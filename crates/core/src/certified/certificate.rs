@@ -68,7 +68,8 @@ impl Vote {
     }
 }
 
-/// A fact and who is said to have signed it. Nothing can be read off it before it was checked.
+/// A fact and who is said to have signed it. Nothing but its key can be read off it before it
+/// was checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Certificate {
     pub(super) fact: Fact,
@@ -80,6 +81,12 @@ pub struct Certificate {
 impl Certificate {
     /// Longest encoding in bytes.
     pub const MAX_LEN: usize = Fact::MAX_LEN + 2 + 64 * Committee::MAX;
+
+    /// What it claims to be about.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.fact.key()
+    }
 
     /// The certificate of these votes, checked. Of more votes than a quorum the first members in
     /// the order of the committee sign it.

@@ -64,7 +64,7 @@ fn a_quorum_of_members_certifies_and_nothing_less_or_else() {
     assert_eq!(join(&mixed), Err(NotCertified::Different));
     let outsider = Keypair::from_secret(&[99; 32]);
     let refused = Err(NotCertified::Outsider(outsider.node_id()));
-    assert_eq!(Vote::sign(&outsider, good.clone(), &committee, &MESH), refused);
+    assert_eq!(Vote::sign(&outsider, good, &committee, &MESH), refused);
     let mut stranger = votes[2].clone();
     stranger.signer = outsider.node_id();
     let strange = [votes[0].clone(), votes[1].clone(), stranger];

@@ -1,5 +1,5 @@
-//! What a node hears and tells about admission: used tokens and denied nodes go to every link as
-//! soon as they are known, and a fresh link compares what both ends know.
+//! What a node hears and tells about admission: used tokens, denied nodes and certified facts go to
+//! every link as soon as they are known, and a fresh link compares what both ends know.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,6 @@ use knhk_mesh_core::messages::{Input, Lane};
 use tokio::time::Instant;
 
 use super::NodeTask;
-use crate::admission::Notice;
 use crate::transport::LinkId;
 
 /// A link is told everything at most so often, however often it asks.
@@ -67,16 +66,14 @@ impl NodeTask {
 
     /// Does and passes on what is new.
     pub(super) fn spread_news(&mut self) {
-        let (news, messages) = self.trust.take_news();
+        let (voids, messages) = self.trust.take_news();
         for peer in self.node.linked().collect::<Vec<_>>() {
             for message in &messages {
                 let _ = self.effects.links.send(peer, Lane::Bulk, message.clone());
             }
         }
-        for notice in news {
-            if let Notice::Denied(denial) = notice {
-                self.input(Input::Denied(denial.node, denial.up_to));
-            }
+        for (node, up_to) in voids {
+            self.input(Input::Denied(node, up_to));
         }
     }
 }
