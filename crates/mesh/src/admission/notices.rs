@@ -1,6 +1,6 @@
 //! What nodes tell each other about admission: who is denied, which tokens were used, and what the
-//! committee certified. Each notice proves itself by its signatures, so it may come from anybody, in
-//! any order, any number of times.
+//! committee certified. Each notice proves itself by its signatures, so it may come from anybody,
+//! in any order, any number of times.
 //!
 //! ```text
 //!   a link comes up   summary (34 B) ─► differs? ─► all notices in pieces, the own summary

@@ -1,5 +1,5 @@
-//! What a node knows of admission and of what the committee certified: what it takes in of a notice,
-//! whose signatures count, and what it would tell of it.
+//! What a node knows of admission and of what the committee certified: what it takes in of a
+//! notice, whose signatures count, and what it would tell.
 
 use std::collections::BTreeMap;
 
