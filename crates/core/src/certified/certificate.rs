@@ -3,7 +3,11 @@
 
 use super::{Fact, NotCertified};
 use crate::codec::{Reader, Writer};
-use crate::identity::{Committee, MeshId, NodeId, Signer};
+use crate::identity::{Committee, MeshId, NodeId, Signer, from_base32, to_base32};
+
+/// What the texts of votes and certificates begin with: people tell them apart by that.
+const VOTE_PREFIX: &str = "knhkvote1";
+const CERTIFICATE_PREFIX: &str = "knhkcert1";
 
 /// One member's signature of a fact.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,6 +70,25 @@ impl Vote {
         r.end()?;
         Ok(vote)
     }
+
+    /// The vote as a line of text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("{VOTE_PREFIX}{}", to_base32(&self.encode()))
+    }
+
+    /// Reads a line of text; blanks around it are passed over.
+    ///
+    /// # Errors
+    /// [`NotCertified`].
+    pub fn from_text(text: &str) -> Result<Self, NotCertified> {
+        Vote::decode(&bytes_of(text, VOTE_PREFIX)?)
+    }
+}
+
+fn bytes_of(text: &str, prefix: &str) -> Result<Vec<u8>, NotCertified> {
+    let bytes = text.trim().strip_prefix(prefix).and_then(from_base32);
+    bytes.ok_or(NotCertified::Malformed)
 }
 
 /// A fact and who is said to have signed it. Nothing but its key can be read off it before it
@@ -168,6 +191,20 @@ impl Certificate {
         let signatures = places(signers).map(|_| r.array()).collect::<Result<_, _>>()?;
         r.end()?;
         Ok(Certificate { fact, signers, signatures })
+    }
+
+    /// The certificate as a line of text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("{CERTIFICATE_PREFIX}{}", to_base32(&self.encode()))
+    }
+
+    /// Reads a line of text; blanks around it are passed over.
+    ///
+    /// # Errors
+    /// [`NotCertified`].
+    pub fn from_text(text: &str) -> Result<Self, NotCertified> {
+        Certificate::decode(&bytes_of(text, CERTIFICATE_PREFIX)?)
     }
 }
 

@@ -110,7 +110,13 @@ fn every_altered_bit_and_every_cut_is_refused_before_anything_is_believed() {
     let none = ConflictProof { lower, higher }.check(&committee, &MESH);
     assert_eq!(none, Err(NotCertified::NoConflict), "nobody lies by repeating itself");
     let vote = vote(&members(4).0[0], &committee, &fact(1, b"3"));
-    assert_eq!(Vote::decode(&vote.encode()), Ok(vote));
+    assert_eq!(Vote::decode(&vote.encode()), Ok(vote.clone()));
+    let (said, proof) = (vote.to_text(), first.certificate().to_text());
+    assert_eq!(Vote::from_text(&format!(" {said}\n")), Ok(vote));
+    assert_eq!(Certificate::from_text(&proof).as_ref(), Ok(first.certificate()));
+    assert_eq!(Vote::from_text(&proof), Err(NotCertified::Malformed));
+    assert_eq!(Certificate::from_text(&said), Err(NotCertified::Malformed));
+    assert!(Vote::from_text(&said.to_uppercase()).is_err());
 }
 
 #[test]

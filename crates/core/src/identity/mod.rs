@@ -51,7 +51,7 @@ impl NodeId {
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+        f.write_str(&to_base32(&self.0))
     }
 }
 
@@ -69,10 +69,19 @@ impl FromStr for NodeId {
 }
 
 fn decode_base32(text: &str) -> Option<[u8; 32]> {
+    from_base32(text)?.try_into().ok()
+}
+
+/// Lower-case base32 without padding.
+pub(crate) fn to_base32(bytes: &[u8]) -> String {
+    BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
+}
+
+/// Reads it; one text for each value.
+pub(crate) fn from_base32(text: &str) -> Option<Vec<u8>> {
     let mut spec = Specification::new();
     spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
-    let bytes = spec.encoding().ok()?.decode(text.as_bytes()).ok()?;
-    bytes.try_into().ok()
+    spec.encoding().ok()?.decode(text.as_bytes()).ok()
 }
 
 /// The points of small order, as ed25519 encodes them: no honest signature holds one.
@@ -190,7 +199,7 @@ pub struct MeshId(pub [u8; 32]);
 
 impl fmt::Display for MeshId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+        f.write_str(&to_base32(&self.0))
     }
 }
 
