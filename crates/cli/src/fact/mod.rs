@@ -73,7 +73,8 @@ struct Sign {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// What it is about, such as config/gossip.fanout
-    #[arg(value_name = "KEY", required_unless_present_any = ["deny", "forget"], requires = "version")]
+    #[arg(value_name = "KEY", requires = "version")]
+    #[arg(required_unless_present_any = ["deny", "forget"])]
     name: Option<String>,
     /// What is so; - reads standard input to its end
     #[arg(allow_hyphen_values = true, required_unless_present_any = ["deny", "forget"])]
@@ -85,7 +86,8 @@ struct Sign {
     #[arg(long, value_name = "NODE", conflicts_with_all = ["name", "value", "version", "forget"])]
     deny: Option<NodeId>,
     /// That a node is forgotten up to an incarnation
-    #[arg(long, value_name = "NODE", conflicts_with_all = ["name", "value", "version"], requires = "up_to")]
+    #[arg(long, value_name = "NODE", requires = "up_to")]
+    #[arg(conflicts_with_all = ["name", "value", "version"])]
     forget: Option<NodeId>,
     /// The last incarnation that is void, as `status` of the node said
     #[arg(long, value_name = "N", requires = "forget")]
