@@ -120,12 +120,16 @@ fn every_altered_bit_and_every_cut_is_refused_before_anything_is_believed() {
 }
 
 #[test]
-fn more_signatures_than_a_quorum_or_of_nobody_are_not_checked_at_all() {
+fn another_number_of_signatures_than_a_quorum_or_one_of_nobody_is_not_checked_at_all() {
     let (_, committee) = members(4);
     let mut more = certified(&fact(1, b"3"), &[0, 1, 2]).certificate().clone();
     let checked = |certificate: &Certificate| certificate.clone().check(&committee, &MESH);
     more.signers = 1 << 15 | 3;
     assert_eq!(checked(&more), Err(NotCertified::Malformed));
+    let mut few = more.clone();
+    few.signers = 3;
+    few.signatures.pop();
+    assert_eq!(checked(&few), Err(NotCertified::Count { have: 2, need: 3 }));
     more.signers = 15;
     more.signatures.push(more.signatures[0]);
     assert_eq!(checked(&more), Err(NotCertified::Count { have: 4, need: 3 }));

@@ -150,6 +150,13 @@ fn a_contradiction_is_told_as_one_and_whoever_knows_it_says_the_same_in_short() 
     for notice in [a, b, told] {
         assert_eq!(heard.take(notice, &appointed, NOW), Ok(None));
     }
+    // Also who is further already lacks it, and hears so.
+    let later = certified(&Fact::new("config/x", 2, Vec::new()).unwrap(), [11, 12, 13]);
+    let mut ahead = Known::default();
+    for known in [&mut ahead, &mut heard] {
+        assert!(known.take(later.clone(), &appointed, NOW).unwrap().is_some());
+    }
+    assert_ne!(ahead.hash(NOW), heard.hash(NOW));
     assert!(!heard.is_empty(NOW) && Known::default().is_empty(NOW));
     assert_eq!(heard.all(NOW).len(), 2, "what stands, and the proof");
 }
