@@ -165,6 +165,9 @@ fn facts_are_read_everywhere_and_who_signed_two_is_named() {
         serde_json::from_value(listed["conflicts"][0]["signed_both"].clone()).unwrap();
     named.sort();
     assert_eq!(named, liars);
+    let warned = bob.logged("two values of one version are certified");
+    assert_eq!((&warned["key"], warned["version"].as_u64()), (&"config/x".into(), Some(1)));
+    assert_eq!(warned["signed_both"].as_array().unwrap().len(), 2);
     let told = bob.tell(&["fact", "list"]);
     assert!(told.contains("CONFLICT config/x 1 ") && told.contains(&liars[0]), "{told}");
     let same = || ada.json(&["fact", "list"]) == bob.json(&["fact", "list"]);

@@ -33,6 +33,9 @@ pub(super) fn note(key_file: &Path, mesh: &MeshId, fact: &Fact) -> Result<(), Fa
     file.lock().map_err(failed)?;
     let mut text = Vec::new();
     (&mut file).take(MAX_BYTES).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 == MAX_BYTES {
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+    }
     // A line that a crash cut short was never signed.
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let mut ballots = read(&text[..whole], mesh).ok_or_else(|| damaged(&path))?;
