@@ -30,6 +30,13 @@ fn liars_that_were_there_first_take_no_write_from_who_lost_its_disk() {
 }
 
 #[test]
+fn who_met_only_liars_at_first_hears_of_everything_in_time() {
+    let kinds = vec![Kind::Eclipse];
+    let drill = Byzantine { seed: 2, runs: 4, kinds, threads: 2, ..Byzantine::default() };
+    assert_eq!(play(&drill).broken(), None);
+}
+
+#[test]
 fn equal_drills_have_equal_figures_on_any_number_of_threads() {
     let kinds = vec![Kind::Eclipse, Kind::Equivocate];
     let one = Byzantine { agents: 10, writes: 20, runs: 2, kinds, ..Byzantine::default() };

@@ -35,6 +35,8 @@ pub(super) struct Watch {
     next_rescue: Time,
     /// The lost member that was dialled last.
     rescued: Option<PeerIx>,
+    /// Of how many members the witnesses were drawn.
+    drawn_from: u32,
 }
 
 impl Watch {
@@ -42,7 +44,8 @@ impl Watch {
         let (clocks, mut lost) = (Clocks::default(), Lost::default());
         // What came back from the disk.
         lost.accused.look_again = true;
-        Watch { detector, clocks, lost, next_rescue: Time::ZERO, rescued: None }
+        let (next_rescue, rescued, drawn_from) = (Time::ZERO, None, 0);
+        Watch { detector, clocks, lost, next_rescue, rescued, drawn_from }
     }
 
     pub(super) fn next_timeout(&self) -> Time {
@@ -97,11 +100,11 @@ impl Membership {
     }
 
     /// The clock of `peer` is so many milliseconds ahead of the own.
-    pub fn heard_clock(&mut self, peer: PeerIx, ahead_ms: i64) {
+    pub fn heard_clock(&mut self, peer: PeerIx, ahead_ms: i64, now: Time) {
         if let Some(watch) = self.watch_mut()
             && watch.detector.is_witness(peer)
         {
-            watch.clocks.hear(peer, ahead_ms);
+            watch.clocks.hear(peer, ahead_ms, now);
         }
     }
 
@@ -193,14 +196,16 @@ impl Membership {
 
     /// Brings the witnesses in line with the members: all of a small mesh, a uniform sample of a
     /// large one. A sample is not drawn anew because somebody is silent, else the silent would
-    /// drop out of it.
+    /// drop out of it; but when the mesh grew, a part of it gives way to newcomers, so that those
+    /// who were met first do not stay for ever (reservoir sampling, Vitter 1985).
     pub(super) fn recruit<S: Sink>(&mut self, scene: &mut Scene<'_, S>) {
         let turn = self.watch().is_some_and(Watch::is_whole) && self.rotation_is_due(scene);
         if let Some(Watch { detector, clocks, .. }) = self.watch_mut() {
-            clocks.settle(|peer| detector.is_witness(peer));
+            clocks.settle(detector.wanted(), scene.now, |peer| detector.is_witness(peer));
         }
-        let Some(detector) = self.detector_mut() else { return };
+        let Some(Watch { detector, drawn_from, .. }) = self.watch_mut() else { return };
         let members = scene.registry.members();
+        let drawn_from = core::mem::replace(drawn_from, members as u32);
         detector.set_members(scene.settings, members, scene.now);
         let registry = &*scene.registry;
         let is_member = |peer| registry.get(peer).is_some_and(|view| view.incarnation.0 > 0);
@@ -217,6 +222,8 @@ impl Membership {
         for _ in 0..surplus.min(all.len()) {
             all.swap_remove(scene.rng.below(all.len() as u32) as usize);
         }
+        let grew = drawn_from < members as u32;
+        all.retain(|_| !grew || scene.rng.below(members as u32) < drawn_from);
         all.sort_unstable();
         detector.retain_witnesses(|peer| all.binary_search(&peer).is_ok());
         let mut drawn = Vec::new();

@@ -243,7 +243,7 @@ impl Node {
         }
         if let Message::Digest(digest) = message {
             let ahead = digest.wall.0.wrapping_sub(now.wall.0).cast_signed();
-            self.membership.heard_clock(via, ahead);
+            self.membership.heard_clock(via, ahead, now.mono);
         }
         let recovering = self.recovery.is_some();
         let (gossip, mut scene) = self.gossip_scene(now, sink);

@@ -101,6 +101,8 @@ pub struct Detector {
     started: Time,
     /// Enough were reachable once, or had their time for it.
     formed: bool,
+    /// How many there were at the last look.
+    members: usize,
     next_beat: Time,
     next_look: Time,
     /// Looks in a row that found too few.
@@ -132,6 +134,7 @@ impl Detector {
             state: State::Healthy,
             started: now,
             formed: false,
+            members: 0,
             next_beat: now + phase,
             next_look: now + pace.look,
             low: 0,
@@ -255,6 +258,11 @@ impl Detector {
         let reachable = 1 + self.sights.reachable(now, self.pace.silence);
         let watched = 1 + self.sights.witnesses().count();
         let [enter, leave] = thresholds(census, watched);
+        if 4 * census.members > 5 * self.members {
+            // Many at once are a directory that has arrived: none of them was ever here.
+            (self.formed, self.started) = (false, now);
+        }
+        self.members = census.members;
         (self.reachable, self.required) = (reachable as u32, enter as u32);
         self.formed |= reachable >= leave || now.since(self.started) >= GRACE;
         self.low = if reachable >= enter || !self.formed { 0 } else { (self.low + 1).min(LOOKS) };

@@ -69,10 +69,11 @@ impl Pace {
         Pace { witnesses, interval, silence: 3 * interval, look: interval / 4 }
     }
 
-    /// A link that was silent for so long is ended.
+    /// A link that was silent for so long is ended: longer than a process that stops for 2 s at a
+    /// time, which would not get another one.
     #[must_use]
     pub fn give_up(&self) -> Duration {
-        5 * self.silence
+        8 * self.silence
     }
 }
 

@@ -58,6 +58,35 @@ impl Bench {
 }
 
 #[test]
+fn a_directory_that_arrives_is_no_cut() {
+    let mut bench = Bench::new(3);
+    bench.run(500, |_, _| true);
+    // It knows thirteen more now, and has links with none of them.
+    let known = Census { members: 16, listed: 16, quorum: 11 };
+    let small = core::mem::replace(&mut bench.census, known);
+    bench.run(4_000, |_, _| true);
+    assert!(!bench.is_partitioned(), "{:?}", bench.changes);
+    bench.run(2_000, |_, _| true);
+    assert!(bench.is_partitioned(), "they had their time");
+    // Once more: one that comes is none that arrived all at once.
+    let mut bench = Bench::new(10);
+    bench.run(500, |_, _| true);
+    bench.census = Census { members: 11, listed: 11, quorum: small.quorum.max(8) };
+    bench.run(1_000, |i, _| i < 5);
+    assert!(bench.is_partitioned(), "a cut beside a newcomer is a cut");
+}
+
+#[test]
+fn a_process_that_stops_for_two_seconds_at_a_time_keeps_its_links() {
+    let mut bench = Bench::new(10);
+    bench.run(500, |_, _| true);
+    bench.run(4_500, |_, _| false);
+    assert!(bench.detector.dead_links(bench.now).is_empty());
+    bench.run(500, |_, _| false);
+    assert_eq!(bench.detector.dead_links(bench.now).len(), 9);
+}
+
+#[test]
 fn exactly_n_less_f_are_enough_in_a_small_mesh() {
     for (members, quorum) in [(2, 2), (3, 3), (4, 3), (10, 7), (64, 43)] {
         let mut enough = Bench::new(members);
@@ -177,7 +206,7 @@ fn a_new_mesh_has_time_to_form_but_not_for_ever() {
 #[test]
 fn silent_links_are_given_up_and_lost_witnesses_stay() {
     let mut bench = Bench::new(10);
-    bench.run(4_000, |i, _| i > 0);
+    bench.run(5_000, |i, _| i > 0);
     assert_eq!(bench.detector.dead_links(bench.now), [bench.peers[0]]);
     bench.detector.link_down(bench.peers[0]);
     assert_eq!(bench.detector.unlinked().collect::<Vec<_>>(), [bench.peers[0]]);

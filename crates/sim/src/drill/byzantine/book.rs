@@ -82,7 +82,7 @@ impl Book {
         let (key, shows, op) = match self.begun % 8 {
             3 | 6 => self.one_more(i),
             // Who just started does not know yet what it would delete.
-            5 if let Some(key) = counted.and_then(|_| self.take_settled(rng)) => {
+            5 if let Some(key) = counted.and_then(|_| self.take_settled(world, i, rng)) => {
                 (key.clone(), Shows::Nothing, Op::Delete { key })
             }
             _ => {
@@ -99,11 +99,14 @@ impl Book {
         self.collect(world);
     }
 
-    /// A register that everybody shows. It is owed no more, whatever becomes of its deletion.
-    fn take_settled(&mut self, rng: &mut Rng) -> Option<Key> {
+    /// A register that everybody shows, also node `i`: nobody waits for those of nodes that just
+    /// started, and what it has not seen it cannot delete. It is owed no more, whatever becomes of
+    /// its deletion.
+    fn take_settled(&mut self, world: &World, i: NodeIx, rng: &mut Rng) -> Option<Key> {
         let settled = |at: &usize| {
             let (key, shows) = &self.owed[*at];
-            matches!(shows, Shows::Value(_)) && self.open.iter().all(|write| write.key != *key)
+            let is_open = self.open.iter().any(|write| write.key == *key);
+            matches!(shows, Shows::Value(_)) && !is_open && shown(world, i, key, shows)
         };
         let all: Vec<usize> = (0..self.owed.len()).filter(settled).collect();
         let count = u32::try_from(all.len()).ok().filter(|&count| count > 0)?;
