@@ -183,3 +183,16 @@ async fn without_a_committee_nothing_is_certified() {
     assert!(matches!(refused, AdmissionError::Refused(NotAdmitted::NoCommittee)), "{refused}");
     assert!(ada.facts().is_empty() && ada.committee().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn more_than_a_lane_holds_gets_through_in_the_end() {
+    let hub = MemoryHub::new();
+    let ada = Mesh::join(appointed(&hub, 1, None)).await.unwrap();
+    let mesh = ada.mesh_id();
+    for n in 0..1_000 {
+        let fact = Fact::new(&format!("key/{n}"), 1, vec![b'x'; Fact::MAX_VALUE]).unwrap();
+        assert!(ada.publish_fact(join(&mesh, &fact, &MEMBERS[..3]).unwrap()).await.unwrap());
+    }
+    let bob = Mesh::join(appointed(&hub, 2, Some(&ada))).await.unwrap();
+    common::eventually(|| async { bob.facts().len() == 1_000 }).await;
+}
