@@ -12,6 +12,7 @@ use std::{env, fs};
 
 use bytes::Bytes;
 use knhk_mesh_core::admission::{Denial, NEVER, Pass, Token};
+use knhk_mesh_core::certified::{Certificate, Certified, Conflict, Fact, Vote};
 use knhk_mesh_core::codec::Writer;
 use knhk_mesh_core::crdt::value::{Body, Payload};
 use knhk_mesh_core::digest::{Position, Prefix, Root, Summary};
@@ -23,6 +24,7 @@ use knhk_mesh_core::membership::Member;
 use knhk_mesh_core::messages::{Digest, Lane, Message, Range, RangeContent, Ranges};
 use knhk_mesh_core::rng::Rng;
 use knhk_mesh_core::time::{Hlc, WallMs};
+use knhk_mesh_fuzz::admission::committee;
 use knhk_mesh_fuzz::forge::{keypair, proof_of};
 use knhk_mesh_fuzz::{TARGETS, Target, batch_format};
 
@@ -202,6 +204,16 @@ fn admissions() -> Seeds {
         WallMs(1),
     );
     let of_kind = |kind, bytes: &[u8]| [&[kind], bytes].concat();
+    let committee = committee();
+    let signed = |n, fact| Vote::sign(keypair(n), fact, &committee, &mesh).expect("a member");
+    let certified = |fact: &Fact| -> Certified {
+        let votes = [0, 1, 2].map(|n| signed(n, fact.clone()));
+        Certificate::join(&votes, &committee, &mesh).expect("three of four")
+    };
+    let fact = |value: &[u8]| Fact::new("k", 1, value.to_vec()).expect("within the bounds");
+    let void = certified(&Fact::void(&node, Incarnation(9)));
+    let [a, b] = [b"a", b"b"].map(|value| certified(&fact(value)));
+    let conflict = Conflict::between(&a, &b).expect("two values");
     named([
         ("bearer_token", of_kind(0, &bearer.encode())),
         ("bound_token", of_kind(0, &bound.encode())),
@@ -209,6 +221,9 @@ fn admissions() -> Seeds {
         ("pass_by_token", of_kind(2, &own.encode())),
         ("pass_by_node", of_kind(2, &by_node.encode())),
         ("denial", of_kind(3, &Denial::sign(keypair(0), &mesh, node, WallMs(1)).encode())),
+        ("vote", of_kind(4, &signed(1, fact(b"")).encode())),
+        ("certificate", of_kind(5, &void.certificate().encode())),
+        ("conflict", of_kind(6, &conflict.proof().encode())),
     ])
 }
 

@@ -61,6 +61,11 @@ pub(crate) enum Command {
     /// The token of a node that exists (--node) lets that node admit others; a mesh needs one such
     /// node at least. Any other token is for whoever brings it first: hand it over like a password.
     Ticket(crate::ticket::Ticket),
+    /// Certify what needs agreement: sign as a member, join votes, publish and read
+    ///
+    /// In a mesh whose genesis appoints a committee (mesh.committee), what 2f + 1 of its 3f + 1
+    /// members signed is a fact everywhere, and only they deny and forget nodes.
+    Fact(crate::fact::Fact),
     /// Make the records of a node anew from a backup that `knhk-mesh backup` wrote
     ///
     /// The node must not run, its key must be back already, and records that are there are not

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use knhk_mesh::identity::{Committee, NodeId};
 use serde_json::json;
 
 use crate::config;
@@ -25,12 +26,15 @@ pub(crate) fn run(args: &Genesis, json: bool) -> Result<(), Failure> {
     let (mesh, limits) = (genesis.mesh_id().to_string(), genesis.limits);
     let admission = &effective.mesh.admission;
     let key = genesis.admission_key.map(|key| key.to_string());
+    let members = genesis.committee.as_ref().map_or(&[][..], Committee::members);
+    let members: Vec<_> = members.iter().map(NodeId::to_string).collect();
     if json {
         return stdout::print_line(&json!({
             "mesh": mesh,
             "name": genesis.name,
             "admission": admission,
             "admission_key": key,
+            "committee": members,
             "max_slots": limits.max_slots,
             "max_payload": limits.max_payload,
             "max_authors": limits.max_authors,
@@ -39,10 +43,11 @@ pub(crate) fn run(args: &Genesis, json: bool) -> Result<(), Failure> {
     }
     stdout::print(&format!(
         "mesh           {mesh}\nname           {}\nadmission      {admission}\n\
-         admission key  {}\nmax slots      {}\nmax payload    {}\nmax authors    {}\n\
-         wire version   {}\n",
+         admission key  {}\ncommittee      {}\nmax slots      {}\nmax payload    {}\n\
+         max authors    {}\nwire version   {}\n",
         genesis.name,
         key.as_deref().unwrap_or("-"),
+        if members.is_empty() { "-".into() } else { members.join(" ") },
         limits.max_slots,
         limits.max_payload,
         limits.max_authors,

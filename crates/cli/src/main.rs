@@ -12,6 +12,7 @@
 //!                  ├─> config           checks, shows and describes configurations
 //!                  ├─> keygen, genesis  the identities of nodes and meshes
 //!                  ├─> cert, ticket     what admits nodes, made with the operator's key
+//!                  ├─> fact             what a quorum certifies, with the keys of its members
 //!                  ├─> restore          a node's store from a backup
 //!                  ├─> doctor           finds what keeps a node from running
 //!                  └─> shell_words      completions, manual pages
@@ -27,6 +28,7 @@ mod control;
 mod dev;
 mod doctor;
 mod exit;
+mod fact;
 mod failure;
 mod genesis;
 mod keygen;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Keygen(keygen) => keygen::run(&keygen, json),
         Command::Cert(cert) => cert::run(&cert, json),
         Command::Ticket(ticket) => ticket::run(&ticket, json),
+        Command::Fact(fact) => fact::run(&fact, json),
         Command::Restore(restore) => restore::run(&restore, json),
         Command::Genesis(genesis) => genesis::run(&genesis, json),
         Command::Doctor(doctor) => block_on(doctor::run(doctor, json)),

@@ -141,18 +141,22 @@ fn the_examples_of_who_belongs_work() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CLI.md");
     let document = std::fs::read_to_string(path).unwrap();
     let folder = Folder::new();
-    let sockets = [0; 4].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let sockets = [0; 6].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
     let ports = sockets.each_ref().map(|socket| socket.local_addr().unwrap().port());
     drop(sockets);
     let blocks = blocks(&document, "Who belongs");
-    assert_eq!(blocks.len(), 2);
+    assert_eq!(blocks.len(), 3);
     for block in blocks {
-        let replaced = (9_000..9_004).zip(ports).fold(block, |block, (told, free)| {
+        let replaced = (9_000..9_006).zip(ports).fold(block, |block, (told, free)| {
             block.replace(&format!("127.0.0.1:{told}"), &format!("127.0.0.1:{free}"))
         });
         follow_with_nodes(&folder.0, &replaced);
     }
     let hal = std::fs::read_to_string(folder.path("hal.id")).unwrap();
     assert_eq!(std::fs::read_to_string(folder.path("denied.txt")).unwrap(), hal);
+    let lou = std::fs::read_to_string(folder.path("lou.id")).unwrap();
+    assert_eq!(std::fs::read_to_string(folder.path("out-of-it.txt")).unwrap(), lou);
+    let facts = std::fs::read_to_string(folder.path("facts.txt")).unwrap();
+    assert!(facts.contains("config/limit 1 \"7\"") && facts.lines().count() == 2, "{facts}");
     assert!(std::fs::read_to_string(folder.path("shown.txt")).unwrap().contains("valid, "));
 }

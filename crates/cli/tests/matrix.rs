@@ -5,7 +5,7 @@ mod common;
 
 use std::process::{Command, Output, Stdio};
 
-use common::{Folder, Node, command, json, repository, text, until};
+use common::{Folder, Node, command, json, repository, run, text, until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -151,6 +151,33 @@ const ROWS: &[Row] = &[
     row("deny", "", "", "deny B --key DIR/ca-1/ca.key --data-dir A", 1, "no_admission_key"),
     row("forget", "", "", "forget B --key DIR/ca-1/ca.key --data-dir A", 1, "no_admission_key"),
     row("denied", "denied --data-dir A", "", "denied --data-dir DIR/none", 3, "unreachable"),
+    row(
+        "fact-sign",
+        "fact sign k v --version 1 --key DIR/member-1 -c DIR/committee.yaml",
+        "vote key version value signer",
+        "fact sign k w --version 1 --key DIR/member-1 -c DIR/committee.yaml",
+        6,
+        "signed_other",
+    ),
+    row(
+        "fact-join",
+        "fact join VOTE-1 VOTE-2 VOTE-3 -c DIR/committee.yaml",
+        "certificate key version value signers",
+        "fact join VOTE-1 VOTE-2 -c DIR/committee.yaml",
+        1,
+        "not_certified",
+    ),
+    // How these go well is shown in tests/facts.rs: this mesh has no committee.
+    row("fact-publish", "", "", "fact publish CERTIFICATE --data-dir A", 1, "no_committee"),
+    row("fact-get", "", "", "fact get k --data-dir A", 5, "not_found"),
+    row(
+        "fact-list",
+        "fact list --data-dir A",
+        "facts conflicts",
+        "fact list --data-dir DIR/none",
+        3,
+        "unreachable",
+    ),
     row("genesis", "genesis", "", "genesis -c DIR/broken.yaml", 78, "bad_configuration"),
     row(
         "doctor",
@@ -216,7 +243,7 @@ fn all_commands() -> Vec<String> {
         .filter_map(|name| Some(name.strip_suffix(".txt")?.strip_prefix("knhk-mesh-")?.to_owned()));
     // They have subcommands only.
     names
-        .filter(|name| !["config", "cert", "chaos", "sim-drill"].contains(&name.as_str()))
+        .filter(|name| !["config", "cert", "chaos", "fact", "sim-drill"].contains(&name.as_str()))
         .collect()
 }
 
@@ -232,6 +259,9 @@ struct Stage {
     folder: Folder,
     nodes: [Node; 2],
     peer: String,
+    /// Of the first three of a committee of four, and the certificate of them.
+    votes: Vec<String>,
+    certificate: String,
 }
 
 impl Stage {
@@ -242,9 +272,10 @@ impl Stage {
         a.await_members(2);
         let peer = b.json(&["status"])["node"].as_str().unwrap().to_owned();
         folder.write("broken.yaml", "gossip:\n  fanout: 0\n");
-        let run = command().args(["sim", "--agents", "10", "-o", "json"]).output().unwrap();
-        folder.write("run", &text(&run.stdout));
-        Stage { folder, nodes: [a, b], peer }
+        let simulated = run("sim --agents 10 -o json");
+        folder.write("run", &text(&simulated.stdout));
+        let (votes, certificate) = certified(&folder);
+        Stage { folder, nodes: [a, b], peer, votes, certificate }
     }
 
     fn ask(&self, line: &str, attempt: u32, more: &[&str]) -> Output {
@@ -252,6 +283,10 @@ impl Stage {
         let words = line.split(' ').map(|word| match word {
             "A" => self.nodes[0].data.display().to_string(),
             "B" => self.peer.clone(),
+            "CERTIFICATE" => self.certificate.clone(),
+            "VOTE-1" | "VOTE-2" | "VOTE-3" => {
+                self.votes[usize::from(word.as_bytes()[5] - b'1')].clone()
+            }
             "B-ADDRESS" => self.nodes[1].address.clone(),
             word => word
                 .replace("A/", &format!("{}/", self.nodes[0].data.display()))
@@ -261,6 +296,23 @@ impl Stage {
         });
         command().args(words).args(more).output().unwrap()
     }
+}
+
+/// Makes DIR/member-1 to -4 and DIR/committee.yaml, three votes of them and what they certify.
+fn certified(folder: &Folder) -> (Vec<String>, String) {
+    let printed = |line: &str| {
+        let output = run(line);
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    };
+    let member = |n: u8| folder.at(&format!("member-{n}"));
+    let ids = (1..=4).map(|n| printed(&format!("keygen --identity {}", member(n))));
+    let yaml = format!("mesh:\n  committee: [{}]\n", ids.collect::<Vec<_>>().join(", "));
+    let config = folder.write("committee.yaml", &yaml);
+    let vote = |n: u8| format!("fact sign k v --version 1 --key {} -c {config}", member(n));
+    let votes: Vec<String> = (1..=3).map(|n| printed(&vote(n))).collect();
+    let certificate = printed(&format!("fact join {} -c {config}", votes.join(" ")));
+    (votes, certificate)
 }
 
 fn names_of(value: &Value) -> Vec<&str> {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod certified;
 pub mod codec;
 pub mod config;
 pub mod crdt;

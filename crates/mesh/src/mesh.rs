@@ -108,6 +108,7 @@ impl Mesh {
             admission: config.admission.clone(),
             credentials: options.credentials,
             admission_key: config.genesis.admission_key,
+            committee: config.genesis.committee.clone(),
             folder: folder.clone(),
             clock: options.clock.clone(),
             zero_rtt: options.zero_rtt && options.profile == Profile::Normal,
@@ -136,8 +137,7 @@ impl Mesh {
         let node_id = keypair.node_id();
         let restored = restored(opened.found, opened.key.made || opened.key.unused.is_some());
         let clock = Clock::start(options.clock);
-        let seed = mix(random ^ 1);
-        let config = config::Settings::new(config)?;
+        let (config, seed) = (config::Settings::new(config)?, mix(random ^ 1));
         let node = Node::new(config, Box::new(keypair), &restored, seed, clock.now());
         if let (1.., Some(folder)) = (node.counters().refused_total(), &folder) {
             release(opened.store).await;

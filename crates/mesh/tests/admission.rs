@@ -4,7 +4,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Folder, on};
-use knhk_mesh::admission::{AdmissionError, Denial};
+use knhk_mesh::admission::{AdmissionError, Denial, Void};
 use knhk_mesh::config::{Admission, Config};
 use knhk_mesh::identity::{Keypair, NodeId, Signer};
 use knhk_mesh::time::WallMs;
@@ -132,7 +132,7 @@ async fn who_is_forgotten_is_gone_and_may_come_back() {
     for mesh in [&ada, &bob] {
         common::eventually(|| async { members(mesh).await == 2 }).await;
         assert_eq!(mesh.get("by-eve").await.unwrap(), None);
-        assert_eq!(mesh.denied(), [forget]);
+        assert_eq!(mesh.denied(), [Void { node, up_to, at: Some(WallMs(5)) }]);
     }
     let eve = Mesh::join(with_operator(&hub, 3, Some(&bob))).await.unwrap();
     eve.set("by-eve", "2").await.unwrap();

@@ -46,13 +46,15 @@ pub(crate) enum Ask {
     ///
     /// Signs the denial with the admission key here and gives it to a running node, which spreads
     /// it. The denied node's links end, nobody links with it again, and its records vanish. It
-    /// cannot be taken back: a machine that shall come again needs a new key.
+    /// cannot be taken back: a machine that shall come again needs a new key. A mesh with a
+    /// committee refuses it: `fact sign --deny`.
     Deny(Deny),
     /// Forget a node that is gone, in the whole mesh
     ///
     /// Signs with the admission key here that everything the node signed until now is void, and
     /// gives it to a running node, which spreads it. The node counts as a member no more and its
-    /// records vanish. It may come back: its next start is a new member without a past.
+    /// records vanish. It may come back: its next start is a new member without a past. A mesh with
+    /// a committee refuses it: `fact sign --forget`.
     Forget(Deny),
     /// List the nodes that are denied or forgotten
     Denied(Plain),

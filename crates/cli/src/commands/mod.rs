@@ -22,9 +22,10 @@ use crate::operator_key;
 use knhk_mesh::admission::Denial;
 use knhk_mesh::identity::Incarnation;
 
-pub(crate) use args::Ask;
 use args::Deny;
+pub(crate) use args::{Ask, Plain, Reach};
 use print::Reader;
+pub(crate) use print::value_lines;
 
 /// Left of the time for the way of the answer.
 const WAY: Duration = Duration::from_millis(50);
@@ -33,12 +34,31 @@ const WAY: Duration = Duration::from_millis(50);
 pub(crate) fn run(ask: &Ask, json: bool) -> Result<(), Failure> {
     // The value may come from standard input: read before the runtime, which would not end.
     let request = request(ask)?;
+    attended(conversation(ask, request, json))
+}
+
+/// What a node answers to one request, as it said it.
+pub(crate) fn answer_of(reach: &Reach, request: Request) -> Result<String, Failure> {
+    attended(async {
+        let asked = tokio::time::timeout(reach.timeout, async {
+            let mut client = connected(reach).await?;
+            client.ask(&addressed(reach, request)).await
+        });
+        match asked.await.unwrap_or_else(|_| Err(too_late(reach.timeout)))? {
+            Said::Ok(answer) => Ok(answer.get().to_owned()),
+            Said::Event(_) => Err(Failure::new("protocol", &"an event without a watch", "")),
+        }
+    })
+}
+
+/// Runs a conversation until it is over or somebody wants no more of it.
+fn attended<T>(conversation: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|e| Failure::new("runtime", &e, "check the limits of descriptors"))?;
     runtime.block_on(async {
         tokio::select! {
-            result = conversation(ask, request, json) => result,
+            result = conversation => result,
             _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
         }
     })
@@ -47,8 +67,7 @@ pub(crate) fn run(ask: &Ask, json: bool) -> Result<(), Failure> {
 async fn conversation(ask: &Ask, request: Request, json: bool) -> Result<(), Failure> {
     let reach = ask.reach();
     let asked = tokio::time::timeout(reach.timeout, async {
-        let place = place::locate(reach.control_socket.as_deref(), reach.data_dir.as_deref());
-        let mut client = Client::connect(&place).await?;
+        let mut client = connected(reach).await?;
         let request = match ask {
             Ask::Deny(deny) => signed(deny, true, &mut client, request).await?,
             Ask::Forget(deny) => signed(deny, false, &mut client, request).await?,
@@ -63,6 +82,11 @@ async fn conversation(ask: &Ask, request: Request, json: bool) -> Result<(), Fai
         (_, Said::Ok(answer)) => print::answer(ask, answer.get(), json).map(drop),
         (_, Said::Event(_)) => Err(Failure::new("protocol", &"an event without a watch", "")),
     }
+}
+
+async fn connected(reach: &Reach) -> Result<Client, Failure> {
+    let place = place::locate(reach.control_socket.as_deref(), reach.data_dir.as_deref());
+    Client::connect(&place).await
 }
 
 /// The denial, for ever or up to now, signed for the mesh that the node says it is of.
@@ -144,10 +168,15 @@ fn request(ask: &Ask) -> Result<Request, Failure> {
         }
         Ask::Ping(ping) => Request { node: Some(ping.node.clone()), ..Request::new("ping") },
     };
+    Ok(addressed(reach, request))
+}
+
+/// To which node, and how long it may take.
+fn addressed(reach: &Reach, request: Request) -> Request {
     // The node gives up a little earlier and says what it was waiting for.
     let node_time = reach.timeout.saturating_sub(WAY).max(reach.timeout / 2);
     let timeout_ms = u64::try_from(node_time.as_millis()).unwrap_or(u64::MAX).max(1);
-    Ok(Request { agent: reach.agent, timeout_ms: Some(timeout_ms), ..request })
+    Request { agent: reach.agent, timeout_ms: Some(timeout_ms), ..request }
 }
 
 /// The node has another working directory.
@@ -161,7 +190,7 @@ fn whole_path(file: &Path) -> Result<String, Failure> {
 }
 
 /// The argument itself; `-` stands for standard input, to its end.
-fn given(argument: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn given(argument: &str) -> Result<Vec<u8>, Failure> {
     if argument != "-" {
         return Ok(argument.as_bytes().to_vec());
     }

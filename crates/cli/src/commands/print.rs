@@ -113,7 +113,7 @@ fn text<'a>(said: &'a Json, name: &str) -> &'a str {
 }
 
 /// The value with a newline; several values one a line.
-fn value_lines(said: &Json) -> Vec<u8> {
+pub(crate) fn value_lines(said: &Json) -> Vec<u8> {
     let (value, base64) = (&said["value"], &said["value_base64"]);
     let mut out = Vec::new();
     let many = value.as_array().or(base64.as_array());

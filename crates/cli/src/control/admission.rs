@@ -1,7 +1,7 @@
 //! Operations about who is admitted.
 
 use knhk_mesh::Mesh;
-use knhk_mesh::admission::{AdmissionError, Denial, NotAdmitted};
+use knhk_mesh::admission::{AdmissionError, Denial, NotAdmitted, Void};
 use serde_json::{Value as Json, json};
 
 use super::protocol::{Fault, Request};
@@ -17,14 +17,15 @@ pub(super) async fn deny(node: &Mesh, request: &Request) -> Result<Json, Fault> 
 /// Who is denied or forgotten.
 pub(super) fn denied(node: &Mesh) -> Json {
     let all = node.denied();
-    let one = |denial: &Denial| {
-        let up_to = (!denial.is_for_ever()).then_some(denial.up_to.0);
-        json!({ "node": denial.node.to_string(), "at_ms": denial.at.0, "up_to": up_to })
+    let one = |void: &Void| {
+        let up_to = (!void.is_for_ever()).then_some(void.up_to.0);
+        let at_ms = void.at.map(|at| at.0);
+        json!({ "node": void.node.to_string(), "at_ms": at_ms, "up_to": up_to })
     };
     all.iter().map(one).collect()
 }
 
-fn fault(error: &AdmissionError) -> Fault {
+pub(super) fn fault(error: &AdmissionError) -> Fault {
     let message = error.to_string();
     let told = |code, exit, help| Fault::new(code, exit, &message, help);
     match error {
@@ -34,7 +35,18 @@ fn fault(error: &AdmissionError) -> Fault {
         AdmissionError::Refused(NotAdmitted::Signature) => {
             told("denied", 8, "sign with the key whose id is mesh.admission_key")
         }
+        AdmissionError::Refused(NotAdmitted::NeedsQuorum) => told(
+            "needs_quorum",
+            8,
+            "`fact sign --deny` or `--forget` by 2f + 1 members, `fact join`, `fact publish`",
+        ),
+        AdmissionError::Refused(NotAdmitted::NoCommittee) => {
+            told("no_committee", 1, "a mesh has one from its beginning: mesh.committee")
+        }
+        AdmissionError::Refused(NotAdmitted::Uncertified(_)) => {
+            told("denied", 8, "join the votes of a quorum of mesh.committee of this mesh")
+        }
         AdmissionError::Io { .. } => told("not_stored", 1, "look after the disk of the node"),
-        _ => told("failed", 1, "nobody was denied"),
+        _ => told("failed", 1, "nothing was changed"),
     }
 }

@@ -16,9 +16,9 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value as Json, json};
 
-use super::admission;
 use super::peers::{self, direction, ms};
 use super::protocol::{Fault, Request, text_or_base64};
+use super::{admission, facts};
 use crate::exit;
 
 /// A beginning of a node id that `ping` takes as one.
@@ -62,6 +62,9 @@ pub(crate) async fn answer(node: &Mesh, request: &Request) -> Result<Box<RawValu
         "ping" => raw(&ping(node, request).await?),
         "deny" => raw(&admission::deny(node, request).await?),
         "denied" => raw(&admission::denied(node)),
+        "publish" => raw(&facts::publish(node, request).await?),
+        "fact" => raw(&facts::one(node, request)?),
+        "facts" => raw(&facts::all(node)),
         other => {
             let message = format!("there is no operation {other:?}");
             Err(Fault::usage(&message))

@@ -11,6 +11,7 @@ mod admission;
 mod answers;
 pub(crate) mod chaos;
 pub(crate) mod client;
+mod facts;
 pub(crate) mod nodes;
 mod peers;
 pub(crate) mod place;

@@ -10,12 +10,14 @@ mod log;
 mod notify;
 pub(crate) mod start;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use knhk_mesh::config_file::{Effective, FlagValue};
+use knhk_mesh::core::certified::Conflict;
 use knhk_mesh::node::Phase;
 use knhk_mesh::storage::Health;
 use knhk_mesh::{Mesh, SeedNews, Seeds};
@@ -193,14 +195,27 @@ struct Service<'a> {
     seen: (usize, usize),
     phase: Phase,
     storage: Health,
+    /// Key and version of the conflicts that the node holds, told all of them.
+    conflicts: BTreeSet<(String, u64)>,
 }
 
 impl<'a> Service<'a> {
     fn new(run: &'a Run, log: Log, mesh: Mesh, effective: Effective) -> Self {
         let (seeds, news) = Seeds::follow(&mesh, start::contacts(&effective));
         let (started, current) = (effective.clone(), effective);
-        let (seen, phase, storage) = ((1, 0), Phase::Ready, Health::Good);
-        Service { run, log, mesh, started, current, seeds: Some(seeds), news, seen, phase, storage }
+        Service {
+            run,
+            log,
+            mesh,
+            started,
+            current,
+            seeds: Some(seeds),
+            news,
+            seen: (1, 0),
+            phase: Phase::Ready,
+            storage: Health::Good,
+            conflicts: BTreeSet::new(),
+        }
     }
 
     async fn until_ending(&mut self, signals: &mut Signals) -> Ending {
@@ -236,6 +251,7 @@ impl<'a> Service<'a> {
             self.log.info("peers", &[("members", seen.0.into()), ("links", seen.1.into())]);
         }
         self.tell_storage(status.storage);
+        self.tell_conflicts();
         let before = std::mem::replace(&mut self.phase, status.node.phase);
         if before != self.phase {
             match self.phase {
@@ -277,6 +293,25 @@ impl<'a> Service<'a> {
                 self.log.warn("the disk failed, writes are refused", &[("why", why)]);
             }
             _ => {}
+        }
+    }
+
+    /// More than f signers lied: somebody has to look at that.
+    fn tell_conflicts(&mut self) {
+        let found = self.mesh.fact_conflicts();
+        let place = |conflict: &Conflict| {
+            let fact = conflict.sides()[0].fact();
+            (fact.key().to_owned(), fact.version())
+        };
+        let now = found.iter().map(place).collect();
+        let before = std::mem::replace(&mut self.conflicts, now);
+        for conflict in found.iter().filter(|conflict| !before.contains(&place(conflict))) {
+            let (key, version) = place(conflict);
+            let liars = self.mesh.committee().map(|all| conflict.signers_of_both(all));
+            let liars: Vec<_> = liars.iter().flatten().map(text).collect();
+            let fields =
+                [("key", text(&key)), ("version", version.into()), ("signed_both", liars.into())];
+            self.log.warn("two values of one version are certified", &fields);
         }
     }
 

@@ -19,11 +19,10 @@ mod pass;
 pub use denial::{Denial, Denials};
 pub use pass::{Claim, Pass};
 
-use data_encoding::{BASE32_NOPAD, Specification};
-
+use crate::certified::NotCertified;
 use crate::codec::{Reader, Writer};
 use crate::error::Refused;
-use crate::identity::{MeshId, NodeId, Signer};
+use crate::identity::{MeshId, NodeId, Signer, from_base32, to_base32};
 use crate::time::WallMs;
 
 /// A time that never comes: "without end".
@@ -63,6 +62,15 @@ pub enum NotAdmitted {
     /// The node was denied.
     #[error("denied by the operator")]
     Denied,
+    /// The genesis appoints a committee, and the admission key alone denies nobody.
+    #[error("in this mesh a quorum of the committee denies and forgets, not the admission key")]
+    NeedsQuorum,
+    /// The genesis appoints no committee.
+    #[error("this mesh has no committee")]
+    NoCommittee,
+    /// No quorum of the committee stands for it.
+    #[error(transparent)]
+    Uncertified(#[from] NotCertified),
 }
 
 impl From<Refused> for NotAdmitted {
@@ -162,7 +170,7 @@ impl Token {
     /// The token as a line of text.
     #[must_use]
     pub fn to_text(&self) -> String {
-        format!("{TOKEN_PREFIX}{}", BASE32_NOPAD.encode(&self.encode()).to_ascii_lowercase())
+        format!("{TOKEN_PREFIX}{}", to_base32(&self.encode()))
     }
 
     /// Reads a line of text; blanks around it are passed over.
@@ -171,7 +179,7 @@ impl Token {
     /// [`NotAdmitted::Malformed`].
     pub fn from_text(text: &str) -> Result<Self, NotAdmitted> {
         let text = text.trim().strip_prefix(TOKEN_PREFIX).ok_or(NotAdmitted::Malformed)?;
-        Token::decode(&base32(text).ok_or(NotAdmitted::Malformed)?)
+        Token::decode(&from_base32(text).ok_or(NotAdmitted::Malformed)?)
     }
 }
 
@@ -183,13 +191,6 @@ impl core::fmt::Debug for Token {
             None => f.write_str("Token(for whoever brings it)"),
         }
     }
-}
-
-/// Lower-case base32 without padding; one text for each value.
-fn base32(text: &str) -> Option<Vec<u8>> {
-    let mut spec = Specification::new();
-    spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
-    spec.encoding().ok()?.decode(text.as_bytes()).ok()
 }
 
 fn check_signature(

@@ -1,4 +1,4 @@
-//! Core has seven floors; a room uses only floors below its own. On the two lowest floors a few
+//! Core has seven floors; a room uses only floors below its own. On the three lowest floors a few
 //! rooms also stand on each other, and the table says which.
 
 use crate::tree::Tree;
@@ -15,7 +15,7 @@ const fn room(name: &'static str, floor: u8) -> Room {
     Room { name, floor, beside: &[] }
 }
 
-const ROOMS: [Room; 25] = [
+const ROOMS: [Room; 26] = [
     room("error", 1),
     room("time", 1),
     room("rng", 1),
@@ -25,7 +25,8 @@ const ROOMS: [Room; 25] = [
     room("identity", 2),
     Room { name: "config", floor: 2, beside: &["identity"] },
     Room { name: "telemetry", floor: 2, beside: &["identity"] },
-    room("admission", 3),
+    Room { name: "admission", floor: 3, beside: &["certified"] },
+    room("certified", 3),
     room("frame", 3),
     room("peer_registry", 3),
     room("crdt", 4),

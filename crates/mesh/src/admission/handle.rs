@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{AdmissionError, Denial};
+use super::{AdmissionError, Denial, Void};
 use crate::error::Stopped;
 use crate::mesh::Mesh;
 use crate::transport::BindError;
@@ -13,6 +13,8 @@ impl Mesh {
     /// until then: its records vanish and it is no member until it starts again. Returns when this
     /// node has it on disk; false if it was known. Links carry it on from here.
     ///
+    /// In a mesh with a committee the admission key does not suffice: [`Mesh::publish_fact`].
+    ///
     /// # Errors
     /// [`AdmissionError`]; nobody was denied.
     pub async fn deny(&self, denial: Denial) -> Result<bool, AdmissionError> {
@@ -21,7 +23,7 @@ impl Mesh {
 
     /// Who is denied or forgotten, as far as this node knows.
     #[must_use]
-    pub fn denied(&self) -> Vec<Denial> {
+    pub fn denied(&self) -> Vec<Void> {
         self.inner.trust.denied()
     }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   files: roots, certificate, token, pass ─┐        ┌─ TLS, and after each handshake
-//!   operator: denials ──────────────────────┼─ Trust ┼─ live links: something ends or changes
+//!   operator or committee: denials ─────────┼─ Trust ┼─ live links: something ends or changes
 //!   peers: notices ─────────────────────────┘   │    └─ the node: records of the denied vanish
 //!                                               └─> file `notices`, other links
 //! ```
@@ -12,8 +12,10 @@
 
 pub mod certificates;
 mod chain;
+mod facts;
 mod handle;
 pub(crate) mod keep;
+mod known;
 mod notices;
 pub(crate) mod strict;
 mod trust;
@@ -22,11 +24,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use knhk_mesh_core::admission::{Claim, Denial, Denials, NEVER, NotAdmitted, Pass, Token};
+use knhk_mesh_core::identity::{Incarnation, NodeId};
+use knhk_mesh_core::time::WallMs;
 
 #[cfg(test)]
 pub(crate) use chain::Anchors;
 pub(crate) use chain::{Proven, Unproven};
-pub(crate) use notices::{NOTICES, Notice};
+pub(crate) use notices::NOTICES;
 pub(crate) use trust::Trust;
 
 /// What a node shows to be admitted, where an allowlist or nothing does not decide.
@@ -60,6 +64,26 @@ impl fmt::Debug for Credentials {
                 write!(f, "Certificate({} under {})", certificate.display(), roots.display())
             }
         }
+    }
+}
+
+/// What is void of a node, by the admission key's word or, where there is a committee, by that of a
+/// quorum of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Void {
+    /// Who is denied, or forgotten.
+    pub node: NodeId,
+    /// What it signed in this incarnation and before is void.
+    pub up_to: Incarnation,
+    /// When the admission key signed that; a quorum names no time.
+    pub at: Option<WallMs>,
+}
+
+impl Void {
+    /// Whether the node is no member any more, whatever it signs.
+    #[must_use]
+    pub fn is_for_ever(&self) -> bool {
+        self.up_to == Denial::FOR_EVER
     }
 }
 
@@ -105,6 +129,12 @@ pub enum AdmissionError {
     #[error("{max} nodes are denied already, and more are not remembered")]
     Full {
         /// Most denials.
+        max: usize,
+    },
+    /// The list of certified keys is full.
+    #[error("{max} keys are certified already, and more are not remembered")]
+    FactsFull {
+        /// Most keys.
         max: usize,
     },
     /// The data folder could not be read or written.

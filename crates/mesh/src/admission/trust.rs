@@ -2,23 +2,25 @@
 //! (a resumed session skips TLS's question), and again for every live link when something changes
 //! or ends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use knhk_mesh_core::admission::{Claim, Denial, Denials, NEVER, NotAdmitted, Pass, Token};
+use knhk_mesh_core::certified::Facts;
 use knhk_mesh_core::config::Admission;
-use knhk_mesh_core::identity::{Keypair, MeshId, NodeId, Signer};
+use knhk_mesh_core::identity::{Incarnation, Keypair, NodeId, Signer};
 use knhk_mesh_core::time::WallMs;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::{Notify, watch};
 use webpki::KeyUsage;
 
 use super::chain::Anchors;
-use super::notices::{self, Heard, Known, MAX_USES, Notice};
-use super::{AdmissionError, Credentials, Proven, Unproven, certificates, keep};
+use super::known::{Appointed, Known, MAX_USES, News};
+use super::notices::{self, Heard, Notice};
+use super::{AdmissionError, Credentials, Proven, Unproven, Void, certificates, keep};
 use crate::clock::WallClock;
 use crate::transport::Settings;
 
@@ -27,31 +29,37 @@ const MAX_SHOWN: usize = 8_192;
 /// Names of the files in a data folder.
 const NOTICES_FILE: &str = "notices";
 const PASS_FILE: &str = "node.pass";
-/// More than all denials and used tokens take.
+/// More than all denials, used tokens, certified facts and conflicts take.
 const MAX_FILE: u64 = 4 << 20;
 
 pub(crate) struct Trust {
     keypair: Arc<Keypair>,
     own: NodeId,
-    mesh: MeshId,
+    pub(super) appointed: Appointed,
     admission: Admission,
     credentials: Credentials,
-    admission_key: Option<NodeId>,
     clock: WallClock,
     folder: Option<PathBuf>,
     state: Mutex<State>,
     anchors: RwLock<Arc<Anchors>>,
     /// Counts changes after which every live link is judged again.
     changes: watch::Sender<u64>,
-    /// What is new and was told to nobody yet.
-    fresh: Mutex<Vec<Notice>>,
+    fresh: Mutex<Fresh>,
     news: Notify,
     saving: tokio::sync::Mutex<()>,
 }
 
+/// What is new: told to nobody yet, and not done by the node.
 #[derive(Default)]
-struct State {
-    known: Known,
+struct Fresh {
+    notices: Vec<Notice>,
+    /// No more of them than can be known, so none is ever dropped.
+    voids: BTreeMap<NodeId, Incarnation>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) known: Known,
     token: Option<Token>,
     pass: Option<Pass>,
     /// Who showed a pass to this process, and until when it holds.
@@ -65,10 +73,13 @@ impl Trust {
         let trust = Trust {
             keypair: settings.keypair.clone(),
             own,
-            mesh: settings.mesh,
+            appointed: Appointed {
+                mesh: settings.mesh,
+                admission_key: settings.admission_key,
+                committee: settings.committee.clone(),
+            },
             admission: settings.admission.clone(),
             credentials: settings.credentials.clone(),
-            admission_key: settings.admission_key,
             clock: settings.clock.clone(),
             folder: settings.folder.clone(),
             state: Mutex::default(),
@@ -89,7 +100,7 @@ impl Trust {
                 trust.open_pass(token)?;
             }
             Credentials::Certificate { roots, .. } => {
-                let roots = Anchors::Roots(trust.mesh, certificates::read_roots(roots)?);
+                let roots = Anchors::Roots(trust.appointed.mesh, certificates::read_roots(roots)?);
                 *trust.anchors.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roots);
             }
         }
@@ -97,7 +108,9 @@ impl Trust {
     }
 
     fn load_notices(&self) -> Result<(), AdmissionError> {
-        let (Some(folder), Some(key)) = (&self.folder, &self.admission_key) else { return Ok(()) };
+        let Some(folder) = self.folder.as_ref().filter(|_| self.appointed.anybody()) else {
+            return Ok(());
+        };
         let read = keep::read(folder, NOTICES_FILE, MAX_FILE);
         let failed = |source| AdmissionError::Io { path: folder.join(NOTICES_FILE), source };
         let Some(bytes) = read.map_err(failed)? else { return Ok(()) };
@@ -108,8 +121,8 @@ impl Trust {
             rest = behind;
             // What does not prove itself is passed over: peers tell it again.
             if let Ok(Heard::Notices(notices)) = notices::decode(message) {
-                for notice in &notices {
-                    let _ = state.known.take(notice, key, &self.mesh, self.clock.now());
+                for notice in notices {
+                    let _ = state.known.take(notice, &self.appointed, self.clock.now());
                 }
             }
         }
@@ -118,7 +131,7 @@ impl Trust {
 
     /// The pass of an earlier start goes before the token, which may be used up by now.
     fn open_pass(&self, token: Option<Token>) -> Result<(), AdmissionError> {
-        let key = self.admission_key.as_ref().ok_or(AdmissionError::NoKey)?;
+        let key = self.appointed.admission_key.as_ref().ok_or(AdmissionError::NoKey)?;
         let now = self.clock.now();
         let kept = match &self.folder {
             None => None,
@@ -129,7 +142,7 @@ impl Trust {
         };
         let kept = kept.and_then(|bytes| Pass::decode(&bytes).ok());
         let good = |pass: &Pass| {
-            pass.check(key, &self.mesh, now).is_ok_and(|claim| claim.node == self.own)
+            pass.check(key, &self.appointed.mesh, now).is_ok_and(|claim| claim.node == self.own)
         };
         let mut state = self.lock();
         state.pass = kept.filter(good);
@@ -137,13 +150,13 @@ impl Trust {
             return if state.pass.is_some() { Ok(()) } else { Err(AdmissionError::NoToken) };
         };
         let refused = AdmissionError::Token;
-        token.check(key, &self.mesh).map_err(refused)?;
+        token.check(key, &self.appointed.mesh).map_err(refused)?;
         if let Some(node) = token.node {
             if node != self.own {
                 return Err(refused(NotAdmitted::OtherNode));
             }
             let pass = Pass::of_token(token)?;
-            pass.check(key, &self.mesh, now).map_err(refused)?;
+            pass.check(key, &self.appointed.mesh, now).map_err(refused)?;
             state.pass = Some(pass.clone());
             drop(state);
             return self.keep_pass(&pass);
@@ -187,7 +200,7 @@ impl Trust {
 
     /// What can be said without a pass: `Err` if no pass would help.
     pub(crate) fn may_introduce(&self, node: &NodeId) -> Result<(), NotAdmitted> {
-        if self.lock().known.denials.denies(node) {
+        if self.lock().known.denies(node) {
             return Err(NotAdmitted::Denied);
         }
         if self.admission.admits(node) { Ok(()) } else { Err(NotAdmitted::OtherNode) }
@@ -242,9 +255,9 @@ impl Trust {
 
     /// Checks a pass that came over a link of `node` and remembers it.
     pub(crate) fn shown(&self, node: &NodeId, pass: &Pass) -> Result<Claim, NotAdmitted> {
-        let key = self.admission_key.as_ref().ok_or(NotAdmitted::Signature)?;
+        let key = self.appointed.admission_key.as_ref().ok_or(NotAdmitted::Signature)?;
         let now = self.now();
-        let claim = pass.check(key, &self.mesh, now)?;
+        let claim = pass.check(key, &self.appointed.mesh, now)?;
         if claim.node != *node {
             return Err(NotAdmitted::OtherNode);
         }
@@ -263,8 +276,8 @@ impl Trust {
 
     /// Another node admitted this one: from now on that is what it shows. Blocks on the disk.
     pub(crate) fn take_pass(&self, pass: &Pass) -> Result<(), AdmissionError> {
-        let key = self.admission_key.as_ref().ok_or(AdmissionError::NoKey)?;
-        let claim = pass.check(key, &self.mesh, self.now())?;
+        let key = self.appointed.admission_key.as_ref().ok_or(AdmissionError::NoKey)?;
+        let claim = pass.check(key, &self.appointed.mesh, self.now())?;
         if claim.node != self.own {
             return Err(NotAdmitted::OtherNode.into());
         }
@@ -289,45 +302,52 @@ impl Trust {
             self.lock().known.forget_use(&id);
             return Err(NotAdmitted::Busy);
         }
-        self.tell(Notice::Used(pass.clone()));
+        self.tell(Notice::Used(pass.clone()).into());
         Ok(pass)
     }
 
     /// The pass of `node`, noted; `None` if it had brought the same token before.
     fn note_use(&self, node: NodeId, token: Token) -> Result<Option<Pass>, NotAdmitted> {
-        let key = self.admission_key.as_ref().ok_or(NotAdmitted::Signature)?;
+        let key = self.appointed.admission_key.as_ref().ok_or(NotAdmitted::Signature)?;
         let now = self.now();
-        token.check(key, &self.mesh)?;
+        token.check(key, &self.appointed.mesh)?;
         let mut state = self.lock();
         if let Some(known) = state.known.used(&token.id) {
             return if known.node == node { Ok(None) } else { Err(NotAdmitted::Used) };
         }
         let by = state.pass.as_ref().and_then(Pass::bound_token).cloned();
         let by = by.ok_or(NotAdmitted::CannotAdmit)?;
-        let pass = Pass::sign(&self.keypair, by, &self.mesh, token, node, now);
-        let claim = pass.check(key, &self.mesh, now)?;
+        let pass = Pass::sign(&self.keypair, by, &self.appointed.mesh, token, node, now);
+        let claim = pass.check(key, &self.appointed.mesh, now)?;
         state.known.note_use(&claim, pass.clone(), now)?;
         Ok(Some(pass))
     }
 
-    /// Takes the operator's denials in, stores and spreads them. How many were new.
+    /// Takes the operator's denial in, stores and spreads it. Whether it was new.
     pub(crate) async fn deny(self: &Arc<Self>, denial: Denial) -> Result<bool, AdmissionError> {
-        let key = self.admission_key.as_ref().ok_or(AdmissionError::NoKey)?;
-        let notice = Notice::Denied(denial);
+        if !self.appointed.anybody() {
+            return Err(AdmissionError::NoKey);
+        }
         let new = {
             let mut state = self.lock();
             let listed = state.known.denials.of(&denial.node).is_some();
             let full = state.known.denials.len() >= Denials::MAX;
-            let new = state.known.take(&notice, key, &self.mesh, self.now())?;
+            let new = state.known.take(Notice::Denied(denial), &self.appointed, self.now())?;
             if full && !listed {
                 return Err(AdmissionError::Full { max: Denials::MAX });
             }
             new
         };
-        if new {
-            self.tell(notice);
-            self.changed();
-        }
+        self.spread_and_store(new).await
+    }
+
+    /// Tells and does what is new and returns when all of it is on disk; whether it was new.
+    pub(super) async fn spread_and_store(
+        self: &Arc<Self>,
+        news: Option<News>,
+    ) -> Result<bool, AdmissionError> {
+        let new = news.is_some();
+        self.take_up(news);
         // Also if it was known: the caller hears that it is on disk.
         if self.save().await {
             return Ok(new);
@@ -343,7 +363,9 @@ impl Trust {
     ) -> Result<Vec<Bytes>, knhk_mesh_core::error::Refused> {
         use knhk_mesh_core::error::Refused;
         let heard = notices::decode(message)?;
-        let Some(key) = &self.admission_key else { return Ok(Vec::new()) };
+        if !self.appointed.anybody() {
+            return Ok(Vec::new());
+        }
         let now = self.now();
         match heard {
             Heard::Summary(hash) => {
@@ -361,9 +383,8 @@ impl Trust {
                 let mut verdict = Ok(Vec::new());
                 let mut state = self.lock();
                 for notice in notices {
-                    match state.known.take(&notice, key, &self.mesh, now) {
-                        Ok(true) => fresh.push(notice),
-                        Ok(false) => {}
+                    match state.known.take(notice, &self.appointed, now) {
+                        Ok(news) => fresh.extend(news),
                         Err(_) => {
                             // One forgery, and the rest is not worth a check.
                             verdict = Err(Refused::Signature);
@@ -373,11 +394,7 @@ impl Trust {
                 }
                 drop(state);
                 if !fresh.is_empty() {
-                    let denied = fresh.iter().any(|n| matches!(n, Notice::Denied(_)));
-                    fresh.into_iter().for_each(|notice| self.tell(notice));
-                    if denied {
-                        self.changed();
-                    }
+                    self.take_up(fresh);
                     let trust = Arc::clone(self);
                     tokio::spawn(async move { trust.save().await });
                 }
@@ -388,24 +405,40 @@ impl Trust {
 
     /// What a fresh link is told first; `None` where nothing is ever denied or used.
     pub(crate) fn summary(&self) -> Option<Bytes> {
-        self.admission_key.map(|_| self.lock().known.summary(self.now()))
+        self.appointed.anybody().then(|| self.lock().known.summary(self.now()))
     }
 
     /// Whether there is something that another node may have missed.
     pub(crate) fn knows_something(&self) -> bool {
-        !self.lock().known.all(self.now()).is_empty()
+        !self.lock().known.is_empty(self.now())
     }
 
     /// Who is denied or forgotten.
-    pub(crate) fn denied(&self) -> Vec<Denial> {
-        self.lock().known.denials.iter().copied().collect()
+    pub(crate) fn denied(&self) -> Vec<Void> {
+        self.lock().known.voids().collect()
     }
 
-    fn tell(&self, notice: Notice) {
+    /// Tells and does what is new, and lets live links be judged again if somebody was denied.
+    fn take_up(&self, news: impl IntoIterator<Item = News>) {
+        let mut denied = false;
+        for news in news {
+            denied |= news.void.is_some();
+            self.tell(news);
+        }
+        if denied {
+            self.changed();
+        }
+    }
+
+    fn tell(&self, news: News) {
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody can make more than that; what is dropped here, the summaries bring.
-        if fresh.len() < Denials::MAX + MAX_USES {
-            fresh.push(notice);
+        // Hardly anybody can make more than that; what is dropped here, the summaries bring.
+        if fresh.notices.len() < Denials::MAX + MAX_USES + Facts::MAX + Facts::MAX_CONFLICTS {
+            fresh.notices.push(news.notice);
+        }
+        if let Some((node, up_to)) = news.void {
+            let before = fresh.voids.entry(node).or_insert(up_to);
+            *before = up_to.max(*before);
         }
         drop(fresh);
         self.news.notify_one();
@@ -416,11 +449,11 @@ impl Trust {
         self.news.notified().await;
     }
 
-    /// What is to be told to every link, and what the node itself has to hear.
-    pub(crate) fn take_news(&self) -> (Vec<Notice>, Vec<Bytes>) {
+    /// What the node itself has to make void, and what is to be told to every link.
+    pub(crate) fn take_news(&self) -> (BTreeMap<NodeId, Incarnation>, Vec<Bytes>) {
         let fresh = std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner));
-        let messages = notices::encode(&fresh);
-        (fresh, messages)
+        let messages = notices::encode(&fresh.notices);
+        (fresh.voids, messages)
     }
 
     /// Writes down what is known; false if the disk did not take it.
@@ -471,14 +504,14 @@ impl Trust {
     /// Reads the roots again; every link is then judged by them. Blocks on the disk.
     pub(crate) fn reload_roots(&self) -> Result<(), AdmissionError> {
         if let Credentials::Certificate { roots, .. } = &self.credentials {
-            let roots = Anchors::Roots(self.mesh, certificates::read_roots(roots)?);
+            let roots = Anchors::Roots(self.appointed.mesh, certificates::read_roots(roots)?);
             *self.anchors.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roots);
             self.changed();
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -203,6 +203,7 @@ pub const KEYS: &[Key] = &[
     ),
     key("mesh.allowlist", Kind::NodeIds, None, "node ids of the members"),
     key("mesh.admission_key", Kind::NodeId, None, "key that admits; part of the mesh id"),
+    key("mesh.committee", Kind::NodeIds, None, "keys that certify; part of the mesh id"),
     key("mesh.ca_file", Kind::Text(4_096), None, "roots that are trusted, PEM; for ca"),
     key("mesh.max_slots", Kind::Number(17, 65_000), Some("1024"), "slots of an author"),
     key("mesh.max_payload", Kind::Number(64, 16_384), Some("1024"), "bytes of a record"),

@@ -156,6 +156,8 @@ pub struct MeshSection {
     pub allowlist: Vec<String>,
     /// The key that admits.
     pub admission_key: Option<String>,
+    /// The keys of which 2f + 1 certify.
+    pub committee: Vec<String>,
     /// Roots of an operator's authority.
     pub ca_file: Option<PathBuf>,
     /// Slots of an author.
@@ -349,6 +351,7 @@ impl MeshSection {
             admission: word(values, "mesh.admission"),
             allowlist: values.list("mesh.allowlist").to_vec(),
             admission_key: owned(values, "mesh.admission_key"),
+            committee: values.list("mesh.committee").to_vec(),
             ca_file: owned(values, "mesh.ca_file").map(PathBuf::from),
             max_slots: number(values, "mesh.max_slots"),
             max_payload: number(values, "mesh.max_payload"),

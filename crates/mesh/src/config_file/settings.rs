@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use knhk_mesh_core::config::{Admission, Config, Detect, Mode};
-use knhk_mesh_core::identity::{Genesis, Limits, NodeId};
+use knhk_mesh_core::identity::{Committee, Genesis, Limits, NodeId, NotACommittee};
 
 use super::effective::Effective;
 use super::topology::Topology;
@@ -20,6 +20,11 @@ const DEFAULT_PORT: u16 = 9_000;
 const LEAST_CHOSEN_LINKS: usize = 12;
 const LEAST_MAX_LINKS: usize = 64;
 const MOST_LINKS: usize = 4_096;
+
+/// The committee of these ids, each of which is one by itself.
+pub(super) fn committee(ids: &[String]) -> Result<Committee, NotACommittee> {
+    Committee::new(ids.iter().filter_map(|id| id.parse().ok()).collect())
+}
 
 /// Why a configuration that is right cannot be run. Nothing was started.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -184,6 +189,7 @@ impl Effective {
         Genesis {
             name: mesh.name.clone(),
             admission_key: mesh.admission_key.as_ref().and_then(|key| key.parse().ok()),
+            committee: committee(&mesh.committee).ok(),
             limits: Limits {
                 max_slots: u16::try_from(mesh.max_slots).unwrap_or(u16::MAX),
                 max_payload: u16::try_from(mesh.max_payload).unwrap_or(u16::MAX),

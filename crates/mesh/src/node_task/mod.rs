@@ -157,8 +157,8 @@ impl NodeTask {
     }
 
     async fn turns(&mut self) -> End {
-        for denial in self.trust.denied() {
-            self.input(Input::Denied(denial.node, denial.up_to));
+        for void in self.trust.denied() {
+            self.input(Input::Denied(void.node, void.up_to));
         }
         let trust = Arc::clone(&self.trust);
         let timer = tokio::time::sleep_until(Instant::now());

@@ -1,5 +1,5 @@
-//! What a node hears and tells about admission: used tokens and denied nodes go to every link as
-//! soon as they are known, and a fresh link compares what both ends know.
+//! What a node hears and tells about admission: used tokens, denied nodes and certified facts go to
+//! every link as soon as they are known, and a fresh link compares what both ends know.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,17 +10,19 @@ use knhk_mesh_core::messages::{Input, Lane};
 use tokio::time::Instant;
 
 use super::NodeTask;
-use crate::admission::Notice;
 use crate::transport::LinkId;
 
 /// A link is told everything at most so often, however often it asks.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// Everything may be more than a lane holds, so each telling begins so many messages further on;
+/// a free lane holds more of them.
+const FURTHER_ON: usize = 7;
 
 /// With whom was compared what both ends know.
 #[derive(Default)]
 pub(crate) struct Compared {
-    /// Links that were told everything, and when last.
-    told: HashMap<LinkId, Instant>,
+    /// Links that were told everything: when last, and how often.
+    told: HashMap<LinkId, (Instant, usize)>,
     /// Which link was asked last.
     last: usize,
 }
@@ -36,12 +38,19 @@ impl NodeTask {
     pub(super) fn notices(&mut self, link: LinkId, via: PeerIx, message: &Bytes) {
         match self.trust.heard(message) {
             Ok(answer) if answer.is_empty() => {}
-            Ok(answer) => {
+            Ok(mut answer) => {
                 let now = Instant::now();
-                if self.compared.told.get(&link).is_some_and(|last| now < *last + TELL_AGAIN) {
+                let told = self.compared.told.get(&link).copied();
+                if told.is_some_and(|(last, _)| now < last + TELL_AGAIN) {
                     return;
                 }
-                self.compared.told.insert(link, now);
+                let times = told.map_or(0, |(_, times)| times.wrapping_add(1));
+                self.compared.told.insert(link, (now, times));
+                // The last is the own summary, which asks for an answer to all of it.
+                if let Some((_, pieces)) = answer.split_last_mut() {
+                    let first = times.wrapping_mul(FURTHER_ON) % pieces.len().max(1);
+                    pieces.rotate_left(first);
+                }
                 for message in answer {
                     // A full lane: the next link compares again.
                     let _ = self.effects.links.send(via, Lane::Bulk, message);
@@ -67,16 +76,14 @@ impl NodeTask {
 
     /// Does and passes on what is new.
     pub(super) fn spread_news(&mut self) {
-        let (news, messages) = self.trust.take_news();
+        let (voids, messages) = self.trust.take_news();
         for peer in self.node.linked().collect::<Vec<_>>() {
             for message in &messages {
                 let _ = self.effects.links.send(peer, Lane::Bulk, message.clone());
             }
         }
-        for notice in news {
-            if let Notice::Denied(denial) = notice {
-                self.input(Input::Denied(denial.node, denial.up_to));
-            }
+        for (node, up_to) in voids {
+            self.input(Input::Denied(node, up_to));
         }
     }
 }

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use knhk_mesh_core::config::Admission;
-use knhk_mesh_core::identity::{Keypair, MeshId, NodeId};
+use knhk_mesh_core::identity::{Committee, Keypair, MeshId, NodeId};
 use knhk_mesh_core::messages::{Close, Lane};
 use tokio::sync::mpsc;
 
@@ -76,8 +76,10 @@ pub struct Settings {
     pub admission: Admission,
     /// What this node shows, and what it demands of others with [`Admission::Proven`].
     pub credentials: Credentials,
-    /// The mesh's admission key: it signs tokens and denials.
+    /// The mesh's admission key: it signs tokens, and denials where there is no committee.
     pub admission_key: Option<NodeId>,
+    /// The mesh's committee: a quorum of it denies, and certifies what needs agreement.
+    pub committee: Option<Committee>,
     /// Folder for what has to be remembered of admission; `None` keeps it in memory.
     pub folder: Option<PathBuf>,
     /// Where the time of day is read: certificates and passes end by it.
@@ -125,6 +127,7 @@ impl Settings {
             admission: Admission::Open,
             credentials: Credentials::Key,
             admission_key: None,
+            committee: None,
             folder: None,
             clock: WallClock::system(),
             zero_rtt: !lean,

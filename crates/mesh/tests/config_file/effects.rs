@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use knhk_mesh::config_file::{Effective, keys::KEYS};
+use knhk_mesh::identity::{Keypair, Signer};
 use knhk_mesh::{Mesh, Options};
 
 use super::{right, wrong};
@@ -114,6 +115,8 @@ fn of_members() -> Vec<Pair> {
     let ca = |roots: &str, own: &str| {
         proven("ca", &format!(", ca_file: {roots}"), &format!("certificate: {own}"))
     };
+    let signer = |n: u8| Keypair::from_secret(&[n; 32]).node_id().to_string();
+    let four = [1, 2, 3, 4].map(signer).join(", ");
     let token = |file: &str| proven("token", "", &format!("token_file: {file}"));
     vec![
         one(
@@ -148,6 +151,7 @@ fn of_members() -> Vec<Pair> {
             "mesh: {name: default}",
             &format!("mesh: {{admission_key: {}}}", ids[0]),
         ),
+        one("mesh.committee", "mesh: {name: default}", &format!("mesh: {{committee: [{four}]}}")),
         one("mesh.max_slots", "mesh: {max_slots: 20}", "mesh: {max_slots: 21}"),
         one("mesh.max_payload", "mesh: {max_payload: 64}", "mesh: {max_payload: 65}"),
         one("mesh.max_authors", "mesh: {max_authors: 2}", "mesh: {max_authors: 3}"),

@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 
+use knhk_mesh_core::identity::NotACommittee;
+
 use super::Rules;
 use crate::config_file::diagnostics::shown;
+use crate::config_file::settings::committee;
 use crate::config_file::suggest::nearest;
 use crate::config_file::value::names_no_host;
 use crate::node_task::MAX_SEEDS;
@@ -46,6 +49,29 @@ impl Rules<'_> {
             self.conflict(values.origin("node.advertise"), message, "keep the best four");
         }
         self.announced_addresses();
+    }
+
+    /// Whoever writes `committee: []` wants one.
+    pub(super) fn committee(&mut self) {
+        let values = self.values;
+        let failed = values.failed.contains("mesh.committee");
+        if failed || !values.is_given("mesh.committee") {
+            return;
+        }
+        let list = values.list("mesh.committee");
+        let Err(why) = committee(list) else { return };
+        let origin = match why {
+            // Told of every list, at the line of the second.
+            NotACommittee::Twice(_) => return,
+            NotACommittee::Key(key) => {
+                let at = list.iter().position(|id| *id == key.to_string());
+                values.item_origin("mesh.committee", at.unwrap_or_default())
+            }
+            _ => values.origin("mesh.committee"),
+        };
+        let help = "list 4, 7, 10, 13 or 16 node ids, as `knhk-mesh keygen` prints them, or \
+                    delete the key";
+        self.conflict(origin, format!("`mesh.committee`: {why}"), help);
     }
 
     /// What admission by token or authority needs, and what only they need.

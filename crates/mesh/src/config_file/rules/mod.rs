@@ -16,6 +16,7 @@ pub(super) fn check(values: &Values, found: &mut Vec<Diagnostic>) {
     rules.links();
     rules.timing();
     rules.members();
+    rules.committee();
     rules.paths();
     rules.seeds();
     rules.place_of_node();

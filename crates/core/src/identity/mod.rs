@@ -1,9 +1,14 @@
 //! Who is who. A node is its ed25519 public key ([`NodeId`]); each start of its process is an
 //! [`Incarnation`]; inside one process a peer is a dense [`PeerIx`]. A mesh is the hash of its
-//! [`Genesis`], and that hash is part of every signature, so two meshes never mix.
+//! [`Genesis`], and that hash is part of every signature, so two meshes never mix. What a mesh has
+//! to agree on is signed by its [`Committee`].
+
+mod committee;
 
 use core::fmt;
 use core::str::FromStr;
+
+pub use committee::{Committee, NotACommittee};
 
 use data_encoding::{BASE32_NOPAD, Specification};
 use ed25519_dalek::{Signer as _, SigningKey, Verifier as _, VerifyingKey};
@@ -46,7 +51,7 @@ impl NodeId {
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+        f.write_str(&to_base32(&self.0))
     }
 }
 
@@ -64,10 +69,19 @@ impl FromStr for NodeId {
 }
 
 fn decode_base32(text: &str) -> Option<[u8; 32]> {
+    from_base32(text)?.try_into().ok()
+}
+
+/// Lower-case base32 without padding.
+pub(crate) fn to_base32(bytes: &[u8]) -> String {
+    BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
+}
+
+/// Reads it; one text for each value.
+pub(crate) fn from_base32(text: &str) -> Option<Vec<u8>> {
     let mut spec = Specification::new();
     spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
-    let bytes = spec.encoding().ok()?.decode(text.as_bytes()).ok()?;
-    bytes.try_into().ok()
+    spec.encoding().ok()?.decode(text.as_bytes()).ok()
 }
 
 /// The points of small order, as ed25519 encodes them: no honest signature holds one.
@@ -185,7 +199,7 @@ pub struct MeshId(pub [u8; 32]);
 
 impl fmt::Display for MeshId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+        f.write_str(&to_base32(&self.0))
     }
 }
 
@@ -214,6 +228,8 @@ pub struct Genesis {
     pub name: String,
     /// The key that admits members; `None` is an open mesh.
     pub admission_key: Option<NodeId>,
+    /// Who signs what needs agreement, denials included; `None` leaves them to the admission key.
+    pub committee: Option<Committee>,
     /// The limits that decide acceptance everywhere alike.
     pub limits: Limits,
     /// The wire version that the mesh was founded with.
@@ -242,6 +258,7 @@ impl Default for Genesis {
         Genesis {
             name: "default".into(),
             admission_key: None,
+            committee: None,
             limits: Limits::default(),
             wire_version: crate::WIRE_VERSION,
         }
@@ -261,6 +278,10 @@ impl Genesis {
             Some(key) => w.u8(1).bytes(&key.0),
         };
         w.u64(self.name.len() as u64).bytes(self.name.as_bytes());
+        // Behind the rest, and nothing without one: older meshes keep their id.
+        if let Some(committee) = &self.committee {
+            committee.write(&mut w);
+        }
         MeshId(Sha256::digest(w.into_vec()).into())
     }
 }
@@ -405,9 +426,15 @@ mod tests {
     fn every_field_of_the_genesis_makes_another_mesh() {
         let base = Genesis::default();
         let mut ids = vec![base.mesh_id()];
-        ids.push(Genesis { name: "other".into(), ..base }.mesh_id());
+        ids.push(Genesis { name: "other".into(), ..base.clone() }.mesh_id());
         ids.push(Genesis { admission_key: Some(NodeId([1; 32])), ..base.clone() }.mesh_id());
         ids.push(Genesis { wire_version: 9, ..base.clone() }.mesh_id());
+        let signers = |from: u8| {
+            let signer = |n: u8| Keypair::from_secret(&[n; 32]).node_id();
+            Committee::new((from..from + 4).map(signer).collect()).ok()
+        };
+        ids.push(Genesis { committee: signers(1), ..base.clone() }.mesh_id());
+        ids.push(Genesis { committee: signers(2), ..base.clone() }.mesh_id());
         for limits in [
             Limits { max_slots: 9, ..Limits::default() },
             Limits { max_payload: 9, ..Limits::default() },
@@ -419,6 +446,12 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), all);
+    }
+
+    #[test]
+    fn a_mesh_without_a_committee_has_the_id_that_it_always_had() {
+        let id = Genesis::default().mesh_id().to_string();
+        assert_eq!(id, "bumkpal7ybghqggfpy2wqh5maenve3vgciduflfazfvgk4qyafoa");
     }
 
     #[test]
