@@ -6,13 +6,7 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt;
 
-use common::{Folder, Node, command, json, run, text, until};
-
-fn printed(line: &str) -> String {
-    let output = run(line);
-    assert_eq!(output.status.code(), Some(0), "{line}: {}", text(&output.stderr));
-    text(&output.stdout).trim().to_owned()
-}
+use common::{Folder, Node, command, json, printed, run, text, until};
 
 fn mode(path: &str) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777

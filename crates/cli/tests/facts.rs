@@ -6,13 +6,7 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt;
 
-use common::{Folder, Node, json, run, text, until};
-
-fn printed(line: &str) -> String {
-    let output = run(line);
-    assert_eq!(output.status.code(), Some(0), "{line}: {}", text(&output.stderr));
-    text(&output.stdout).trim().to_owned()
-}
+use common::{Folder, Node, json, printed, run, text, until};
 
 /// How a command fails: its exit code, the code for programs and the message.
 fn refused(line: &str) -> (i32, String, String) {

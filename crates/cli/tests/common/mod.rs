@@ -34,6 +34,13 @@ pub(crate) fn run(line: &str) -> Output {
     command().args(line.split_whitespace()).output().unwrap()
 }
 
+/// What `line` prints; it succeeds.
+pub(crate) fn printed(line: &str) -> String {
+    let output = run(line);
+    assert_eq!(output.status.code(), Some(0), "{line}: {}", text(&output.stderr));
+    text(&output.stdout).trim().to_owned()
+}
+
 /// A file of this repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

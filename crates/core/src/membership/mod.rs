@@ -290,8 +290,7 @@ impl Membership {
     }
 
     /// The link to end when one of its own choice came up and is one too many: no witness, and
-    /// outside of the tree if possible. Who knows nobody yet keeps all the seeds that it reached:
-    /// the first may be a liar.
+    /// outside of the tree if possible.
     pub fn surplus<S: Sink>(&self, scene: &mut Scene<'_, S>, newest: PeerIx) -> Option<PeerIx> {
         if scene.links.chosen() <= scene.wanted {
             return None;
