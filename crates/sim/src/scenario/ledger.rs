@@ -66,8 +66,10 @@ struct Author {
     pending: Vec<(WriteId, Step)>,
     /// Additions to the counter of all that were asked for, and those acknowledged.
     shared: (u64, u64),
-    /// When it wrote each of its values where all write; they are numbered from 1.
-    values: Vec<Slot>,
+    /// When each of its values where all write had its stamp at the latest: it gets one when it is
+    /// signed, which a node that is starting puts off, so none is known while it is unanswered.
+    /// They are numbered from 1.
+    values: Vec<Option<Slot>>,
     /// When it set the register of all last, of what was acknowledged.
     contested: Option<Slot>,
     /// Whether it was told that it is a member of the common set.
@@ -76,9 +78,17 @@ struct Author {
 
 impl Author {
     /// A value that nobody else writes, and this author only now.
-    fn value(&mut self, i: NodeIx, now: Slot) -> Bytes {
-        self.values.push(now);
+    fn value(&mut self, i: NodeIx, step: &mut Step) -> Bytes {
+        step.value = Some(self.values.len());
+        self.values.push(None);
         Bytes::from(format!("{i}/{}", self.values.len()))
+    }
+
+    /// A write was answered, or never will be.
+    fn settled(&mut self, step: &Step, now: Slot) {
+        if let Some(value) = step.value {
+            self.values[value] = Some(now);
+        }
     }
 }
 
@@ -88,6 +98,8 @@ struct Step {
     figures: Figures,
     shared: u64,
     joins: bool,
+    /// Which of the author's values where all write it brings.
+    value: Option<usize>,
     /// It set the register of all at this moment.
     contested: Option<Slot>,
 }
@@ -124,6 +136,11 @@ fn passing(rng: &mut Rng) -> Bytes {
     Bytes::from(format!("passing-{}", rng.below(COME_AND_GO)))
 }
 
+/// Milliseconds since the start.
+fn moment(world: &World) -> Slot {
+    world.now().0 / 1_000_000
+}
+
 /// What node `at` shows of author `of`.
 fn shown(world: &World, at: NodeIx, of: NodeIx) -> Figures {
     let wall = world.clock_of(at).wall;
@@ -140,7 +157,7 @@ impl Ledger {
     /// Node `i` writes something of its own, or adds to what all share.
     pub(super) fn write(&mut self, world: &mut World, i: NodeIx, rng: &mut Rng) {
         let author = self.authors.entry(i).or_default();
-        let (mut step, now) = (Step::default(), world.now().0 / 1_000_000);
+        let mut step = Step::default();
         let op = match rng.below(8) {
             0 | 1 => {
                 author.asked.counter += 1;
@@ -159,12 +176,12 @@ impl Ledger {
                 Op::Incr { key: key(SHARED), by: 1 }
             }
             5 => {
-                let value = author.value(i, now);
-                step.contested = Some(now);
+                let value = author.value(i, &mut step);
+                step.contested = Some(moment(world));
                 Op::Set { key: key(CONTESTED), value, ttl: None }
             }
             6 => {
-                let value = author.value(i, now);
+                let value = author.value(i, &mut step);
                 Op::Put { key: key(DISPUTED), value }
             }
             _ => match rng.below(3) {
@@ -193,6 +210,7 @@ impl Ledger {
                 None => others.push((id, result)),
                 Some(at) => {
                     let (_, step) = author.pending.swap_remove(at);
+                    author.settled(&step, moment(world));
                     if result.is_ok() {
                         self.acknowledged += 1;
                         author.owed.counter += step.figures.counter;
@@ -214,7 +232,9 @@ impl Ledger {
         self.collect(world, i);
         if let Some(author) = self.authors.get_mut(&i) {
             // Writes without an outcome may have been sent: they stay asked for, and are not owed.
-            author.pending.clear();
+            for (_, step) in core::mem::take(&mut author.pending) {
+                author.settled(&step, moment(world));
+            }
             let least = live.iter().fold(author.owed, |all, &at| all.min(shown(world, at, i)));
             author.owed_without = Some(if live.is_empty() { Figures::default() } else { least });
         }
@@ -311,8 +331,13 @@ impl Ledger {
         }
         let newest = kept.clone().filter_map(|(_, author)| author.contested).max();
         let shown = node.get(&key(CONTESTED), wall).and_then(|shown| self.written(shown.value));
-        if let Some(newest) = newest.filter(|&at| shown.is_none_or(|shown| shown + SKEW < at)) {
-            let shown = shown.map_or("nothing".into(), |at| format!("a value of {at} ms"));
+        let older = |than: Slot| match shown {
+            Some(stamped) => stamped.is_some_and(|stamped| stamped + SKEW < than),
+            None => true,
+        };
+        if let Some(newest) = newest.filter(|&at| older(at)) {
+            let shown =
+                shown.flatten().map_or("nothing".into(), |at| format!("a value of {at} ms"));
             wrong.push(format!(
                 "node {at} shows {shown} in the register of all, set {newest} ms after the start"
             ));
@@ -326,8 +351,9 @@ impl Ledger {
         wrong
     }
 
-    /// When somebody wrote this where all write; none if nobody did.
-    fn written(&self, value: &[u8]) -> Option<Slot> {
+    /// When this, which somebody wrote where all write, had its stamp at the latest, as far as that
+    /// is known; none if nobody wrote it.
+    fn written(&self, value: &[u8]) -> Option<Option<Slot>> {
         let (author, n) = core::str::from_utf8(value).ok()?.split_once('/')?;
         let (author, n) = (author.parse::<NodeIx>().ok()?, n.parse::<usize>().ok()?);
         self.authors.get(&author)?.values.get(n.checked_sub(1)?).copied()
@@ -422,6 +448,38 @@ mod tests {
         *last += SKEW + 10_000;
         let wrong = ledger.against_merges(&world, 2, |_| true);
         assert!(wrong.len() == 1 && wrong[0].contains("in the register of all"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_write_that_waited_is_as_new_as_its_answer() {
+        let (mut ledger, mut world) = written();
+        ledger.lost_disk(&world, 3, &[0, 1, 2]);
+        world.kill(3);
+        ledger.stopped(&mut world, 3, &[0, 1, 2]);
+        world.network().split(3);
+        world.restart(3, false, &[]);
+        ledger.returned(3);
+        let author = ledger.authors.get_mut(&3).unwrap();
+        let mut step = Step::default();
+        let value = author.value(3, &mut step);
+        let id = world.write(3, &Op::Set { key: key(CONTESTED), value, ttl: None });
+        author.pending.push((id, step));
+        world.run_for(core::time::Duration::from_millis(2 * SKEW));
+        // Without a peer it waits, and is newer then than what was written meanwhile.
+        let author = ledger.authors.get_mut(&0).unwrap();
+        let mut step = Step { contested: Some(moment(&world)), ..Step::default() };
+        let value = author.value(0, &mut step);
+        let id = world.write(0, &Op::Set { key: key(CONTESTED), value, ttl: None });
+        author.pending.push((id, step));
+        world.run_for(core::time::Duration::from_secs(1));
+        world.heal(1);
+        world.run_for(core::time::Duration::from_secs(10));
+        (0..4).for_each(|i| drop(ledger.collect(&mut world, i)));
+        assert_eq!(ledger.unanswered(3), 0);
+        let wall = world.clock_of(0).wall;
+        let shown = world.node(0).get(&key(CONTESTED), wall).map(|shown| shown.value.to_vec());
+        assert!(shown.is_some_and(|value| value.starts_with(b"3/")));
+        assert_eq!(ledger.against_merges(&world, 0, |_| true), Vec::<String>::new());
     }
 
     #[test]
