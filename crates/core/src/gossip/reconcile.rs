@@ -40,7 +40,7 @@ pub const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
 /// Sessions of a node at a time.
 pub const MAX_SESSIONS: usize = 8;
 /// Sessions in motion that a node started, or answers: a newcomer would fetch the same records from
-/// everybody at once. One whose peer fell silent is not in motion and stands in nobody's way.
+/// everybody at once.
 const MAX_MOVING: [usize; 2] = [1, 2];
 /// Longest life of a session.
 pub const MAX_AGE: Duration = Duration::from_secs(10);
@@ -95,6 +95,11 @@ impl Session {
         }
     }
 
+    /// Its peer answered just now; one that fell silent stands in nobody's way.
+    fn moves(&self, now: Time, interval: Duration) -> bool {
+        now.since(self.progress) < 2 * interval
+    }
+
     fn over(&self, now: Time) -> bool {
         now.since(self.started) >= MAX_AGE || now.since(self.progress) >= STALLED
     }
@@ -116,8 +121,8 @@ impl Sessions {
 
     /// Whether another session that this node starts (`mine`) or answers would be one too many.
     fn full(&self, mine: bool, now: Time, interval: Duration) -> bool {
-        let moves = |s: &&Session| s.mine == mine && now.since(s.progress) < 2 * interval;
-        let moving = self.running.iter().filter(moves).count();
+        let counted = |s: &&Session| s.mine == mine && s.moves(now, interval);
+        let moving = self.running.iter().filter(counted).count();
         moving >= MAX_MOVING[usize::from(!mine)] || self.running.len() >= MAX_SESSIONS
     }
 
@@ -185,9 +190,11 @@ impl Gossip {
         true
     }
 
-    /// Whether a session runs that will tell the peer more than a digest.
-    pub(super) fn in_session_with(&self, peer: PeerIx) -> bool {
-        self.sessions.as_ref().is_some_and(|sessions| sessions.with(peer).is_some())
+    /// Whether a session is in motion that will tell the peer more than a digest. A peer so late
+    /// that its sessions end before it answers learns from digests alone.
+    pub(super) fn in_session_with(&self, peer: PeerIx, now: Time, interval: Duration) -> bool {
+        let Some(sessions) = &self.sessions else { return false };
+        sessions.with(peer).is_some_and(|at| sessions.running[at].moves(now, interval))
     }
 
     /// One step of the peer.

@@ -116,7 +116,8 @@ impl Gossip {
         if unequal >= patience && self.start_session(scene, from) {
             return;
         }
-        if !theirs.reply && !self.in_session_with(from) {
+        let (now, interval) = (scene.now.mono, scene.settings.interval);
+        if !theirs.reply && !self.in_session_with(from, now, interval) {
             let digest = self.digest(scene, true);
             scene.send(from, Lane::Digest, &Message::Digest(digest));
         }

@@ -419,6 +419,23 @@ fn sessions_are_bounded_and_end_without_progress() {
 }
 
 #[test]
+fn a_peer_that_answers_too_late_for_sessions_is_told_by_digests() {
+    let [mut a, ..] = sides(&vec![(0, 16, true, false)]);
+    assert!(a.start());
+    let told = |a: &mut Side| {
+        a.wire.sent.clear();
+        let (class, root, wall) = (Class::Cell, Root::default(), a.now.wall);
+        let theirs = Digest { class, reply: false, root, count: 0, wall };
+        let (gossip, mut scene) = a.scene();
+        gossip.on_digest(&mut scene, peer(0), &theirs);
+        a.wire.sent.iter().any(|(_, message)| matches!(message, Message::Digest(d) if d.reply))
+    };
+    assert!(!told(&mut a), "the session will tell it");
+    a.later(Duration::from_millis(200));
+    assert!(told(&mut a) && a.running() == 1);
+}
+
+#[test]
 fn a_distrusted_peer_gets_a_session_now_and_then() {
     let [mut a, ..] = sides(&vec![(0, 16, true, false)]);
     a.gossip.links.get_mut(peer(0)).unwrap().set_distrusted(true);
