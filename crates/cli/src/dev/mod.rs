@@ -283,6 +283,9 @@ async fn how_far(swarm: &Swarm) -> String {
         asked += 1;
         joined += usize::from(status.is_ok_and(|status| status.node.members >= wanted));
     }
+    if asked == 0 {
+        return format!("the {wanted} nodes are too busy to say how far they are");
+    }
     format!("{joined} of the {asked} nodes that were asked know all {wanted} members")
 }
 

@@ -54,6 +54,9 @@ impl Swarm {
             for (_, joined) in started {
                 nodes.push(joined?);
             }
+            if plan.detects() {
+                met(&nodes).await?;
+            }
             progress(&format!("{} of {wanted} nodes started", nodes.len()));
         }
         Ok(Swarm { nodes: Nodes::new(nodes), control: Vec::new() })
@@ -106,6 +109,17 @@ impl Swarm {
         }
         stopping.join_all().await;
     }
+}
+
+/// Waits until each of `nodes` has all the others in its directory. Nodes that watch each other
+/// take who is late for dead and tell everybody, which more waves at once would bear as well.
+async fn met(nodes: &[Mesh]) -> Result<(), Failure> {
+    for node in nodes {
+        while status(node).await?.node.members < nodes.len() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn status(node: &Mesh) -> Result<knhk_mesh::Status, Failure> {
