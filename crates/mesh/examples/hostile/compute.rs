@@ -39,7 +39,7 @@ pub(crate) enum Load {
     Recover,
 }
 
-/// Messages a second that are offered.
+/// Messages and handshakes a second that are offered.
 const RATE: u32 = 5_000;
 
 impl Load {
@@ -97,10 +97,10 @@ impl Load {
         let grew = |names: &[&str]| names.iter().map(|name| after[*name] - before[*name]).sum();
         let checks = grew(&["merged", "stale", "signature"]);
         match self {
-            // Loopback is no single address to the gate: 50 unproved and 150 proved a second,
+            // Loopback is no single address to the gate: 25 unproved and 100 proved a second,
             // each with two seconds' worth of burst.
             Load::Handshakes | Load::HandshakesOfMany => {
-                (grew(&["handshakes"]), (200.0 * (s + 2.0)) as u64, "handshakes")
+                (grew(&["handshakes"]), (125.0 * (s + 2.0)) as u64, "handshakes")
             }
             Load::Frames | Load::BadSignatures => {
                 (checks, (1_000.0 * (s + 2.0)) as u64, "signatures")
@@ -205,7 +205,8 @@ async fn hear(link: Connection, heard: Arc<Heard>) {
 
 /// Whole handshakes of keys that are not admitted, 128 abreast; how many were begun.
 async fn storm(to: SocketAddr, many: bool, length: Duration) -> u64 {
-    let (begun, end) = (Arc::new(AtomicU64::new(0)), Instant::now() + length);
+    let (begun, start) = (Arc::new(AtomicU64::new(0)), Instant::now());
+    let end = start + length;
     let tasks: Vec<_> = (0..128u32)
         .map(|task| {
             let begun = Arc::clone(&begun);
@@ -214,6 +215,11 @@ async fn storm(to: SocketAddr, many: bool, length: Duration) -> u64 {
                 let endpoint = tls::endpoint([127, 0, last, 1]);
                 let config = tls::config(wire::noise(), Fault::Nothing);
                 while Instant::now() < end {
+                    let due = (start.elapsed().as_secs_f64() * f64::from(RATE)) as u64;
+                    if begun.load(Relaxed) >= due {
+                        sleep(Duration::from_millis(1)).await;
+                        continue;
+                    }
                     begun.fetch_add(1, Relaxed);
                     let dial = tls::handshake(&endpoint, to, config.clone());
                     if let Ok(Ok(connection)) = timeout(Duration::from_secs(1), dial).await {

@@ -34,10 +34,10 @@ pub struct HandshakeLimits {
     pub per_address: usize,
     /// Handshakes a second from one proved address, with a burst of two seconds' worth (50).
     pub per_second: u32,
-    /// Handshakes a second from all proved addresses, with the same burst (150): what they may cost
+    /// Handshakes a second from all proved addresses, with the same burst (100): what they may cost
     /// altogether.
     pub per_second_in_all: u32,
-    /// Handshakes a second without a proof of the address, with the same burst (50): faster, and
+    /// Handshakes a second without a proof of the address, with the same burst (25): faster, and
     /// everybody has to prove it.
     pub per_second_unproved: u32,
 }
@@ -49,8 +49,8 @@ impl Default for HandshakeLimits {
             retry_above: 32,
             per_address: 16,
             per_second: 50,
-            per_second_in_all: 150,
-            per_second_unproved: 50,
+            per_second_in_all: 100,
+            per_second_unproved: 25,
         }
     }
 }
