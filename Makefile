@@ -66,7 +66,7 @@ sim-accept: ## Take the figures of this code as the new baseline.
 kill-loop: ## ROUNDS times kill -9 under writes on three processes; part of test with a few.
 	KILL_ROUNDS=$(ROUNDS) $(CARGO) test $(LOCKED) -p knhk-mesh-cli --test kill_loop -- --nocapture
 
-chaos: ## The whole stack on a network in memory; CHAOS_NODES (50, at most 300), CHAOS_SEED (1).
+chaos: ## The whole stack on a network in memory; CHAOS_NODES (50, at most 1,000), CHAOS_SEED (1).
 	$(CARGO) test $(LOCKED) -p knhk-mesh --test chaos -- --nocapture
 
 attacker: ## What 5,000 datagrams a second of each kind cost one node, over loopback; minutes.

@@ -2,13 +2,14 @@
 //! what a scenario measures is the protocol's, whatever the machine does meanwhile, and the same
 //! seed gives the same trace.
 //!
-//! `CHAOS_NODES` (50, at most 300) sets the size, `CHAOS_SEED` (1) the seed; both are named when a
-//! scenario fails.
+//! `CHAOS_NODES` (50, at most 1,000) sets the size, `CHAOS_SEED` (1) the seed; both are named when
+//! a scenario fails.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "figures for whoever runs it with --nocapture")]
 
 mod flood;
 mod net;
+mod rest;
 mod swarm;
 
 use std::time::Duration;
@@ -33,7 +34,7 @@ fn number(name: &str, otherwise: usize) -> usize {
 }
 
 fn nodes() -> usize {
-    number("CHAOS_NODES", 50).clamp(10, 300)
+    number("CHAOS_NODES", 50).clamp(10, 1_000)
 }
 
 fn seed() -> u64 {

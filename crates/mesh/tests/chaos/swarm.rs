@@ -30,7 +30,7 @@ pub(crate) struct Swarm {
     pub(crate) net: Net,
     pub(crate) nodes: Vec<Mesh>,
     seed: u64,
-    lanes: Lanes,
+    config: Config,
     born: u64,
     wall: WallClock,
     writes: u32,
@@ -46,9 +46,14 @@ pub(crate) fn tell<R>(story: impl Future<Output = R>) -> R {
 impl Swarm {
     /// `n` nodes that know each other.
     pub(crate) async fn gather(n: usize, seed: u64, lanes: Lanes) -> Self {
+        Self::configured(n, seed, Config { lanes, ..Options::default().config }).await
+    }
+
+    /// The same with more to choose.
+    pub(crate) async fn configured(n: usize, seed: u64, config: Config) -> Self {
         let net = Net::new(seed, FINE);
         let wall = WallClock::virtual_from(BEGIN);
-        let mut swarm = Swarm { net, nodes: Vec::new(), seed, lanes, born: 0, wall, writes: 0 };
+        let mut swarm = Swarm { net, nodes: Vec::new(), seed, config, born: 0, wall, writes: 0 };
         for _ in 0..n {
             swarm.join().await;
         }
@@ -72,9 +77,8 @@ impl Swarm {
 
     /// A node that is none of the swarm's.
     pub(crate) async fn start(&self, identity: Identity, number: u64) -> Mesh {
-        let config = Config { lanes: self.lanes, ..Options::default().config };
         let options = Options {
-            config,
+            config: self.config.clone(),
             transport: TransportKind::QuicOver(Arc::new(self.net.clone())),
             seeds: self.nodes.iter().take(3).map(Mesh::local_addr).collect(),
             identity,
