@@ -298,6 +298,32 @@ fn who_asks_for_its_own_records_without_end_gets_them_once_in_a_while() {
 }
 
 #[test]
+fn who_dials_again_finds_its_allowances_as_it_left_them() {
+    let mut world = settled(3, Config::default(), 23);
+    world.write(1, &set("k", "v"));
+    agree_within(&mut world, seconds(1));
+    let recover = Message::Recover.encode();
+    let answered = |world: &mut World| {
+        let (before, rate) =
+            (world.node(1).counters().duplicates, refusals(world, 0, Refused::Rate));
+        (0..5_000).for_each(|_| world.inject(1, 0, Lane::Control, &recover));
+        world.run_for(ms(100));
+        let answers = world.node(1).counters().duplicates - before;
+        (answers, 5_000 - (refusals(world, 0, Refused::Rate) - rate))
+    };
+    let (answers, taken) = answered(&mut world);
+    assert!(answers > 0 && taken >= 2_000, "{answers} messages, {taken} taken");
+    for _ in 0..3 {
+        world.unlink(0, 1);
+        world.dial(1, 0);
+        world.run_for(ms(100));
+        let (answers, taken) = answered(&mut world);
+        assert_eq!(answers, 0, "own records come once in five seconds");
+        assert!(taken < 500, "{taken} taken over a new link");
+    }
+}
+
+#[test]
 fn who_is_barred_is_not_dialled_again_and_again() {
     let detect = knhk_mesh_core::config::Detect::Fast;
     let mut world = settled(4, Config { detect, ..Config::default() }, 22);

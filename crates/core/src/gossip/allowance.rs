@@ -82,7 +82,8 @@ impl Gossip {
         *paid_at = (*paid_at).max(now) + price;
     }
 
-    pub(super) fn forget_debt(&mut self, peer: PeerIx) {
+    /// The index will name another peer.
+    pub fn forget_debt(&mut self, peer: PeerIx) {
         if let Some(sessions) = &mut self.sessions {
             sessions.debts.0.retain(|debt| debt.peer != peer);
         }

@@ -344,9 +344,8 @@ impl Gossip {
         scene.sink.emit(Event::Session { steps, sent: session.sent });
     }
 
-    /// A link ended, and its session and debt with it.
+    /// A link ended, and its session with it; what the peer was given counts when it is back.
     pub fn forget_session(&mut self, peer: PeerIx) {
-        self.forget_debt(peer);
         if let Some(sessions) = &mut self.sessions {
             sessions.running.retain(|s| s.peer != peer);
         }

@@ -94,9 +94,6 @@ impl Node {
         self.gossip.links.remove(peer);
         self.membership.link_down(peer);
         self.gossip.forget_session(peer);
-        if let Some(guard) = &mut self.guard {
-            guard.budgets.forget(peer);
-        }
         if let Some(recovery) = &mut self.recovery {
             recovery.forget(peer);
         }
@@ -114,7 +111,19 @@ impl Node {
         {
             self.end_link(peer, why, sink);
         }
+        if let Some(peer) = self.registry.by_id(node) {
+            self.forget_accounts(peer);
+        }
         self.registry.forget(node)
+    }
+
+    /// What a peer may still ask for outlives its links, or it would begin anew with each; it goes
+    /// with the index.
+    fn forget_accounts(&mut self, peer: PeerIx) {
+        self.gossip.forget_debt(peer);
+        if let Some(guard) = &mut self.guard {
+            guard.budgets.forget(peer);
+        }
     }
 
     /// The peer's index; a stranger gets one for as long as its link stands.
@@ -150,6 +159,7 @@ impl Node {
         self.forget_link(peer);
         let stranger = self.registry.get(peer).is_some_and(|p| p.incarnation.0 == 0);
         if stranger {
+            self.forget_accounts(peer);
             self.registry.deregister(peer);
         }
         self.membership.care_soon(now.mono);

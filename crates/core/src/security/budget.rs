@@ -234,7 +234,7 @@ impl Budgets {
         self.barred_for(node, now).is_some()
     }
 
-    /// A link ended; its index may name another peer soon.
+    /// The index will name another peer.
     pub fn forget(&mut self, peer: PeerIx) {
         self.accounts.retain(|account| account.peer != peer);
     }
