@@ -133,6 +133,10 @@ impl Pass {
         mesh: &MeshId,
         now: WallMs,
     ) -> Result<Claim, NotAdmitted> {
+        // What costs nothing comes first: whoever sends passes that are over pays no signature.
+        if now >= self.token().until {
+            return Err(NotAdmitted::Expired);
+        }
         let (token, node) = match &self.0 {
             Kind::Token(token) => (token, token.node.ok_or(NotAdmitted::OtherNode)?),
             Kind::Admitted(admitted) => {
@@ -140,9 +144,6 @@ impl Pass {
                 (&admitted.token, admitted.node)
             }
         };
-        if now >= token.until {
-            return Err(NotAdmitted::Expired);
-        }
         token.check(admission_key, mesh)?;
         let (until, redeem_by, may_admit) = (token.until, token.redeem_by, token.node.is_some());
         Ok(Claim { node, until, token: token.id, redeem_by, may_admit })

@@ -70,6 +70,22 @@ impl Node {
         if work == Some(Work::Control) && !self.allows(via, Work::Control, now) {
             return false;
         }
+        self.charge(now, via, work, len);
+        true
+    }
+
+    /// Whether a message of `len` bytes that the shell works on itself is paid for by `via`. If it
+    /// is not, it is to be left unread, and the node told by [`Input::Refused`] with
+    /// [`Refused::Rate`].
+    pub fn pays(&mut self, now: Now, via: PeerIx, len: usize) -> bool {
+        let pays = self.allows(via, Work::Control, now);
+        if pays {
+            self.charge(now, via, Some(Work::Control), len);
+        }
+        pays
+    }
+
+    fn charge(&mut self, now: Now, via: PeerIx, work: Option<Work>, len: usize) {
         let (heard, rate) = (self.pace.hear(now.mono), self.settings.rate_limit_per_peer);
         if heard == 1
             && let Some(guard) = &mut self.guard
@@ -83,7 +99,6 @@ impl Node {
             let guard = self.guard.get_or_insert_default();
             guard.budgets.charge(via, work, len, rate, now.mono);
         }
-        true
     }
 
     /// Counts a refusal, and lowers the sender's reputation if it is its own fault.

@@ -18,6 +18,8 @@ use knhk_mesh_core::error::Refused;
 pub(crate) const NOTICES: u8 = 32;
 /// Bytes of notices in one message.
 pub(super) const PIECE: usize = 48 * 1_024;
+/// One that is longer than a piece makes a message of its own.
+const LONGEST: usize = u16::MAX as usize + 4;
 
 const SUMMARY: u8 = 0;
 const DENIED: u8 = 1;
@@ -46,7 +48,7 @@ pub(crate) enum Heard {
 /// Reads a message behind its tag.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Heard, Refused> {
     let mut r = Reader::new(bytes);
-    if r.u8()? != NOTICES {
+    if r.u8()? != NOTICES || bytes.len() > PIECE + LONGEST {
         return Err(Refused::Malformed);
     }
     match r.u8()? {

@@ -356,10 +356,11 @@ impl Trust {
         Err(AdmissionError::Io { path, source: std::io::ErrorKind::Other.into() })
     }
 
-    /// A message of a peer: takes in what is new. What to answer.
+    /// A message of a peer: takes in what is new. What to answer, where an answer would be sent.
     pub(crate) fn heard(
         self: &Arc<Self>,
         message: &[u8],
+        answers: bool,
     ) -> Result<Vec<Bytes>, knhk_mesh_core::error::Refused> {
         use knhk_mesh_core::error::Refused;
         let heard = notices::decode(message)?;
@@ -368,6 +369,7 @@ impl Trust {
         }
         let now = self.now();
         match heard {
+            Heard::Summary(_) if !answers => Ok(Vec::new()),
             Heard::Summary(hash) => {
                 let state = self.lock();
                 if state.known.hash(now) == hash {

@@ -234,7 +234,7 @@ impl NodeTask {
                 let Some(via) = self.effects.links.peer(link) else { return 1 };
                 for message in &messages {
                     if message.first() == Some(&NOTICES) {
-                        self.notices(link, via, message);
+                        self.notices(via, message);
                     } else {
                         self.message(via, lane, message);
                     }
@@ -256,7 +256,6 @@ impl NodeTask {
                 }
             }
             Event::Down { link, why, .. } => {
-                self.compared.ended(link);
                 self.effects.dialler.down(link, why, Instant::now());
                 if let Some(peer) = self.effects.links.forget(link) {
                     self.input(Input::LinkDown(peer));

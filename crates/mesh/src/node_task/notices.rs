@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use knhk_mesh_core::error::Refused;
 use knhk_mesh_core::identity::PeerIx;
 use knhk_mesh_core::messages::{Input, Lane};
 use tokio::time::Instant;
 
 use super::NodeTask;
-use crate::transport::LinkId;
 
 /// A link is told everything at most so often, however often it asks.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
@@ -21,31 +21,28 @@ const FURTHER_ON: usize = 7;
 /// With whom was compared what both ends know.
 #[derive(Default)]
 pub(crate) struct Compared {
-    /// Links that were told everything: when last, and how often.
-    told: HashMap<LinkId, (Instant, usize)>,
+    /// Peers that were told everything: when last, and how often.
+    told: HashMap<PeerIx, (Instant, usize)>,
     /// Which link was asked last.
     last: usize,
 }
 
-impl Compared {
-    pub(super) fn ended(&mut self, link: LinkId) {
-        self.told.remove(&link);
-    }
-}
-
 impl NodeTask {
     /// A peer said something about admission.
-    pub(super) fn notices(&mut self, link: LinkId, via: PeerIx, message: &Bytes) {
-        match self.trust.heard(message) {
+    pub(super) fn notices(&mut self, via: PeerIx, message: &Bytes) {
+        if !self.node.pays(self.clock.now(), via, message.len()) {
+            return self.input(Input::Refused(via, Refused::Rate));
+        }
+        let now = Instant::now();
+        let lately = |(last, _): (Instant, usize)| now < last + TELL_AGAIN;
+        let told = self.compared.told.get(&via).copied();
+        match self.trust.heard(message, !told.is_some_and(lately)) {
             Ok(answer) if answer.is_empty() => {}
             Ok(mut answer) => {
-                let now = Instant::now();
-                let told = self.compared.told.get(&link).copied();
-                if told.is_some_and(|(last, _)| now < last + TELL_AGAIN) {
-                    return;
-                }
                 let times = told.map_or(0, |(_, times)| times.wrapping_add(1));
-                self.compared.told.insert(link, (now, times));
+                let node = &self.node;
+                self.compared.told.retain(|peer, told| node.has_link(*peer) || lately(*told));
+                self.compared.told.insert(via, (now, times));
                 // The last is the own summary, which asks for an answer to all of it.
                 if let Some((_, pieces)) = answer.split_last_mut() {
                     let first = times.wrapping_mul(FURTHER_ON) % pieces.len().max(1);

@@ -143,9 +143,13 @@ impl Known {
         appointed: &Appointed,
         now: WallMs,
     ) -> Result<Option<News>, NotAdmitted> {
-        // Said again by whomever, it is not worth a check of signatures.
+        // A bound token is nobody else's: there is nothing to remember, and nobody tells it.
+        if pass.bound_token().is_some() {
+            return Err(NotAdmitted::Malformed);
+        }
+        // Said again by whomever, or without room for it, it is not worth a check of signatures.
         let over = until(pass.token().redeem_by) <= now;
-        if over || self.uses.contains_key(&pass.token().id) {
+        if over || self.uses.contains_key(&pass.token().id) || !self.has_room(now) {
             return Ok(None);
         }
         let claim = match pass.check(appointed.admission_key()?, &appointed.mesh, now) {
@@ -153,8 +157,7 @@ impl Known {
             Err(NotAdmitted::Expired) => return Ok(None),
             claim => claim?,
         };
-        // A bound token is nobody else's, so there is nothing to remember.
-        let new = !claim.may_admit && self.note_use(&claim, pass.clone(), now).is_ok_and(|new| new);
+        let new = self.note_use(&claim, pass.clone(), now).is_ok_and(|new| new);
         Ok(new.then(|| Notice::Used(pass).into()))
     }
 
@@ -183,15 +186,22 @@ impl Known {
         if let Some(known) = self.uses.get(&claim.token) {
             return if known.node == claim.node { Ok(false) } else { Err(NotAdmitted::Used) };
         }
-        self.uses.retain(|_, known| known.until > now);
         if until <= now {
             return Ok(false);
         }
-        if self.uses.len() == MAX_USES {
+        if !self.has_room(now) {
             return Err(NotAdmitted::Busy);
         }
         self.uses.insert(claim.token, Use { node: claim.node, pass, until });
         Ok(true)
+    }
+
+    /// Whether another used token can be remembered.
+    fn has_room(&mut self, now: WallMs) -> bool {
+        if self.uses.len() == MAX_USES {
+            self.uses.retain(|_, known| known.until > now);
+        }
+        self.uses.len() < MAX_USES
     }
 
     pub(super) fn used(&self, token: &[u8; 16]) -> Option<&Use> {
@@ -234,7 +244,8 @@ impl Known {
     pub(super) fn hash(&self, now: WallMs) -> [u8; 32] {
         let mut context = Context::new(&SHA256);
         self.denials.iter().for_each(|denial| context.update(&denial.encode()));
-        self.uses(now).for_each(|pass| context.update(&pass.encode()));
+        // Two nodes may have heard of different bringers of one token; neither takes the other's.
+        self.uses(now).for_each(|pass| context.update(&pass.token().id));
         // By what is said: which quorum said it may differ, and either proves it.
         let mut say = |kind: u8, key: &str, version: u64, hash: &[u8]| {
             let mut w = Writer::with_capacity(160);

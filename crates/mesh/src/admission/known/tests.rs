@@ -99,6 +99,36 @@ fn a_token_is_used_once_and_forged_notices_are_refused() {
     assert!(!known.denials.denies(&id(4)));
 }
 
+#[test]
+fn passes_that_need_not_be_remembered_cost_no_signature() {
+    let mut known = Known::default();
+    let by = Token::sign(&pair(1), &MESH, [2; 16], NEVER, NEVER, Some(id(2)));
+    // Whoever holds one may send it without end, and nothing would be noted.
+    let bound = Notice::Used(Pass::of_token(by.clone()).unwrap());
+    assert_eq!(take(&mut known, &bound), Err(NotAdmitted::Malformed));
+    // Signed by nobody: a check of the signatures would tell.
+    let nobody = |until| Token::sign(&pair(9), &MESH, [7; 16], NEVER, until, None);
+    let pass = |until| Pass::sign(&pair(2), by.clone(), &MESH, nobody(until), id(4), WallMs(0));
+    assert_eq!(take(&mut known, &Notice::Used(pass(WallMs(1)))), Ok(false), "it is over");
+    assert_eq!(take(&mut known, &Notice::Used(pass(NEVER))), Err(NotAdmitted::Signature));
+    let Notice::Used(good) = used(1, 4) else { return };
+    for n in 0..MAX_USES as u128 {
+        let (token, redeem_by) = (n.to_le_bytes(), WallMs(NOW.0 + 1));
+        let claim = Claim { node: id(4), until: NEVER, token, redeem_by, may_admit: false };
+        known.note_use(&claim, good.clone(), NOW).unwrap();
+    }
+    assert_eq!(take(&mut known, &Notice::Used(pass(NEVER))), Ok(false), "no room");
+}
+
+#[test]
+fn two_nodes_that_heard_of_different_bringers_of_a_token_have_nothing_to_tell_each_other() {
+    let mut known = [Known::default(), Known::default()];
+    for (known, node) in known.iter_mut().zip([4, 5]) {
+        assert_eq!(take(known, &used(1, node)), Ok(true));
+    }
+    assert_eq!(known[0].hash(NOW), known[1].hash(NOW));
+}
+
 /// The proof that a quorum certified both.
 fn contradiction(facts: [Fact; 2]) -> Notice {
     let (mut known, appointed) = (Known::default(), committee());
