@@ -32,7 +32,7 @@ pub struct HandshakeLimits {
     pub retry_above: usize,
     /// Most under way from one proved address: IPv4 /32, IPv6 /64 (16).
     pub per_address: usize,
-    /// Handshakes a second from one proved address, with a burst of two seconds' worth (50).
+    /// Handshakes a second from one proved address, with a burst of two seconds' worth (20).
     pub per_second: u32,
     /// Handshakes a second from all proved addresses, with the same burst (100): what they may cost
     /// altogether.
@@ -48,7 +48,7 @@ impl Default for HandshakeLimits {
             under_way: 64,
             retry_above: 32,
             per_address: 16,
-            per_second: 50,
+            per_second: 20,
             per_second_in_all: 100,
             per_second_unproved: 25,
         }
