@@ -88,7 +88,8 @@ impl Session<'_> {
         };
         let end = *deadline - RESERVE;
         let swarm = tokio::time::timeout_at(end, Swarm::start(plan, &mut rng, progress)).await;
-        let swarm: &mut Swarm = kept.insert(swarm.map_err(|_| too_late("not all nodes started"))??);
+        let swarm: &mut Swarm =
+            kept.insert(swarm.map_err(|_| too_late("not all nodes have started and met"))??);
         match tokio::time::timeout_at(end, swarm.joined(progress)).await {
             Ok(result) => result?,
             Err(_) => return Err(too_late(&how_far(swarm).await)),
