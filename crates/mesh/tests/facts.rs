@@ -113,6 +113,28 @@ async fn three_of_four_deny_a_node_everywhere_and_two_or_the_operator_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_starts_with_a_list_that_is_cut_or_altered() {
+    let (hub, folder) = (MemoryHub::new(), Folder::new("cut-notices"));
+    let ada = Mesh::join(stored(&hub, 1, None, &folder)).await.unwrap();
+    let fact = Fact::void(&pair(3).node_id(), Denial::FOR_EVER);
+    assert!(ada.publish_fact(join(&ada.mesh_id(), &fact, &MEMBERS[..3]).unwrap()).await.unwrap());
+    ada.close().await;
+    let path = folder.0.join("notices");
+    let whole = std::fs::read(&path).unwrap();
+    let mut altered = whole.clone();
+    altered[4] ^= 0x80;
+    for bytes in [&whole[..whole.len() - 1], &whole[..3], &altered] {
+        std::fs::write(&path, bytes).unwrap();
+        let why = Mesh::join(stored(&hub, 1, None, &folder)).await.unwrap_err().to_string();
+        assert!(why.contains("notices is cut or altered: delete it"), "{why}");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "nothing was changed");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let ada = Mesh::join(stored(&hub, 1, None, &folder)).await.unwrap();
+    assert!(!is_denied(&ada, &pair(3).node_id()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_forgotten_by_a_quorum_may_come_back_and_be_denied_then() {
     let hub = MemoryHub::new();
     let ada = Mesh::join(appointed(&hub, 1, None)).await.unwrap();

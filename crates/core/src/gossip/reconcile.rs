@@ -258,9 +258,11 @@ impl Gossip {
             return running.filter(|&at| fits(&sessions.running[at]));
         }
         if let Some(at) = running {
-            // Both started: the greater id goes on. A peer that starts anew gave up its old one.
-            let keep_mine = sessions.running[at].mine && sessions.running[at].id > theirs.session;
-            if keep_mine {
+            // Both started: the greater id goes on, unless its peer fell silent. A peer that starts
+            // anew gave up its old one.
+            let mine = &sessions.running[at];
+            let moves = mine.moves(now, scene.settings.interval);
+            if mine.mine && moves && mine.id > theirs.session {
                 return None;
             }
             sessions.running.swap_remove(at);

@@ -111,6 +111,12 @@ pub enum AdmissionError {
         /// Its permission bits.
         mode: u32,
     },
+    /// What was denied and certified can not be read back whole; nothing was changed.
+    #[error("{path} is cut or altered: delete it, and peers tell what it held")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// A statement was refused.
     #[error(transparent)]
     Refused(#[from] NotAdmitted),

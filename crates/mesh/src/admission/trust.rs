@@ -115,15 +115,19 @@ impl Trust {
         let failed = |source| AdmissionError::Io { path: folder.join(NOTICES_FILE), source };
         let Some(bytes) = read.map_err(failed)? else { return Ok(()) };
         let (mut rest, mut state) = (bytes.as_slice(), self.lock());
-        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        // Whoever is denied in what is missing would come in until somebody tells it.
+        let damaged = || AdmissionError::Damaged { path: folder.join(NOTICES_FILE) };
+        while !rest.is_empty() {
+            let (length, behind) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
             let length = u32::from_le_bytes(*length) as usize;
-            let Some((message, behind)) = behind.split_at_checked(length) else { break };
+            let (message, behind) = behind.split_at_checked(length).ok_or_else(damaged)?;
+            let Ok(Heard::Notices(notices)) = notices::decode(message) else {
+                return Err(damaged());
+            };
             rest = behind;
-            // What does not prove itself is passed over: peers tell it again.
-            if let Ok(Heard::Notices(notices)) = notices::decode(message) {
-                for notice in notices {
-                    let _ = state.known.take(notice, &self.appointed, self.clock.now());
-                }
+            // What is over, or signed by whom nobody appointed, is passed over.
+            for notice in notices {
+                let _ = state.known.take(notice, &self.appointed, self.clock.now());
             }
         }
         Ok(())
