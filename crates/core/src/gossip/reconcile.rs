@@ -258,11 +258,10 @@ impl Gossip {
             return running.filter(|&at| fits(&sessions.running[at]));
         }
         if let Some(at) = running {
-            // Both started: the greater id goes on, unless its peer fell silent. A peer that starts
-            // anew gave up its old one.
-            let mine = &sessions.running[at];
-            let moves = mine.moves(now, scene.settings.interval);
-            if mine.mine && moves && mine.id > theirs.session {
+            // Both started: the greater id goes on, also where the peer is late: two that are would
+            // otherwise end each other's for ever. A peer that starts anew gave up its old one.
+            let keep_mine = sessions.running[at].mine && sessions.running[at].id > theirs.session;
+            if keep_mine {
                 return None;
             }
             sessions.running.swap_remove(at);
