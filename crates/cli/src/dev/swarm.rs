@@ -54,8 +54,10 @@ impl Swarm {
             for (_, joined) in started {
                 nodes.push(joined?);
             }
-            if plan.detects() {
-                met(&nodes).await?;
+            // Nodes that watch each other take who is late for dead and tell everybody, which more
+            // waves at once would have to bear as well.
+            for node in nodes.iter().filter(|_| plan.detects()) {
+                lists(node, nodes.len()).await?;
             }
             progress(&format!("{} of {wanted} nodes started", nodes.len()));
         }
@@ -66,9 +68,7 @@ impl Swarm {
     pub(crate) async fn joined(&self, progress: impl Fn(&str)) -> Result<(), Failure> {
         let wanted = self.nodes.len();
         for (i, node) in self.nodes.running() {
-            while status(&node).await?.node.members < wanted {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
+            lists(&node, wanted).await?;
             progress(&format!("{} of {wanted} nodes know all members", i + 1));
         }
         while !self.agree().await? {
@@ -111,13 +111,10 @@ impl Swarm {
     }
 }
 
-/// Waits until each of `nodes` has all the others in its directory. Nodes that watch each other
-/// take who is late for dead and tell everybody, which more waves at once would bear as well.
-async fn met(nodes: &[Mesh]) -> Result<(), Failure> {
-    for node in nodes {
-        while status(node).await?.node.members < nodes.len() {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+/// Waits until `node` has `wanted` members in its directory.
+async fn lists(node: &Mesh, wanted: usize) -> Result<(), Failure> {
+    while status(node).await?.node.members < wanted {
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
     Ok(())
 }

@@ -133,7 +133,7 @@ impl Pass {
         mesh: &MeshId,
         now: WallMs,
     ) -> Result<Claim, NotAdmitted> {
-        // What costs nothing comes first: whoever sends passes that are over pays no signature.
+        // Before any signature: passes that are over may come without end.
         if now >= self.token().until {
             return Err(NotAdmitted::Expired);
         }

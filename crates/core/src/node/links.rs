@@ -106,12 +106,10 @@ impl Node {
         why: Close,
         sink: &mut impl Sink,
     ) -> bool {
-        if let Some(peer) = self.registry.by_id(node)
-            && self.gossip.links.get(peer).is_some()
-        {
-            self.end_link(peer, why, sink);
-        }
         if let Some(peer) = self.registry.by_id(node) {
+            if self.gossip.links.get(peer).is_some() {
+                self.end_link(peer, why, sink);
+            }
             self.forget_accounts(peer);
         }
         self.registry.forget(node)

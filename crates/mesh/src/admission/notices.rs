@@ -16,10 +16,8 @@ use knhk_mesh_core::error::Refused;
 
 /// Tag of the messages, behind those of core's control messages.
 pub(crate) const NOTICES: u8 = 32;
-/// Bytes of notices in one message.
+/// Bytes of one message; the longest notice is a tenth of it.
 pub(super) const PIECE: usize = 48 * 1_024;
-/// One that is longer than a piece makes a message of its own.
-const LONGEST: usize = u16::MAX as usize + 4;
 
 const SUMMARY: u8 = 0;
 const DENIED: u8 = 1;
@@ -48,7 +46,7 @@ pub(crate) enum Heard {
 /// Reads a message behind its tag.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Heard, Refused> {
     let mut r = Reader::new(bytes);
-    if r.u8()? != NOTICES || bytes.len() > PIECE + LONGEST {
+    if r.u8()? != NOTICES || bytes.len() > PIECE {
         return Err(Refused::Malformed);
     }
     match r.u8()? {
@@ -106,7 +104,7 @@ pub(crate) fn encode(notices: &[Notice]) -> Vec<Bytes> {
         let mut w = Writer::default();
         for notice in notices.iter().filter(|notice| notice.kind() == kind) {
             let bytes = notice.encode();
-            if w.len() + bytes.len() > PIECE {
+            if w.len() + 2 + bytes.len() > PIECE {
                 messages.push(Bytes::from(std::mem::take(&mut w).into_vec()));
             }
             if w.is_empty() {

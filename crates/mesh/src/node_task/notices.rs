@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::NodeTask;
 
-/// A link is told everything at most so often, however often it asks.
+/// A peer is told everything at most so often, however often it asks.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 /// Everything may be more than a lane holds, so each telling begins so many messages further on;
 /// a free lane holds more of them.

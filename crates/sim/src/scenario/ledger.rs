@@ -36,6 +36,8 @@ const DISPUTED: &str = "disputed";
 /// How much older than the newest one the value may be that a last-writer-wins register shows:
 /// twice what the clock of a node that takes part may be off, and what the network holds up.
 const SKEW: Slot = 10_000;
+/// The moment of a write that may be signed at any time yet.
+const UNANSWERED: Slot = Slot::MAX - SKEW;
 
 /// Figures of a counter that only grows and of a register with rising values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,9 +69,8 @@ struct Author {
     /// Additions to the counter of all that were asked for, and those acknowledged.
     shared: (u64, u64),
     /// When each of its values where all write had its stamp at the latest: it gets one when it is
-    /// signed, which a node that is starting puts off, so none is known while it is unanswered.
-    /// They are numbered from 1.
-    values: Vec<Option<Slot>>,
+    /// signed, which a node that is starting puts off. They are numbered from 1.
+    values: Vec<Slot>,
     /// When it set the register of all last, of what was acknowledged.
     contested: Option<Slot>,
     /// Whether it was told that it is a member of the common set.
@@ -80,14 +81,14 @@ impl Author {
     /// A value that nobody else writes, and this author only now.
     fn value(&mut self, i: NodeIx, step: &mut Step) -> Bytes {
         step.value = Some(self.values.len());
-        self.values.push(None);
+        self.values.push(UNANSWERED);
         Bytes::from(format!("{i}/{}", self.values.len()))
     }
 
     /// A write was answered, or never will be.
     fn settled(&mut self, step: &Step, now: Slot) {
         if let Some(value) = step.value {
-            self.values[value] = Some(now);
+            self.values[value] = now;
         }
     }
 }
@@ -331,13 +332,8 @@ impl Ledger {
         }
         let newest = kept.clone().filter_map(|(_, author)| author.contested).max();
         let shown = node.get(&key(CONTESTED), wall).and_then(|shown| self.written(shown.value));
-        let older = |than: Slot| match shown {
-            Some(stamped) => stamped.is_some_and(|stamped| stamped + SKEW < than),
-            None => true,
-        };
-        if let Some(newest) = newest.filter(|&at| older(at)) {
-            let shown =
-                shown.flatten().map_or("nothing".into(), |at| format!("a value of {at} ms"));
+        if let Some(newest) = newest.filter(|&at| shown.is_none_or(|shown| shown + SKEW < at)) {
+            let shown = shown.map_or("nothing".into(), |at| format!("a value of {at} ms"));
             wrong.push(format!(
                 "node {at} shows {shown} in the register of all, set {newest} ms after the start"
             ));
@@ -351,9 +347,8 @@ impl Ledger {
         wrong
     }
 
-    /// When this, which somebody wrote where all write, had its stamp at the latest, as far as that
-    /// is known; none if nobody wrote it.
-    fn written(&self, value: &[u8]) -> Option<Option<Slot>> {
+    /// When this had its stamp at the latest, if somebody wrote it where all write.
+    fn written(&self, value: &[u8]) -> Option<Slot> {
         let (author, n) = core::str::from_utf8(value).ok()?.split_once('/')?;
         let (author, n) = (author.parse::<NodeIx>().ok()?, n.parse::<usize>().ok()?);
         self.authors.get(&author)?.values.get(n.checked_sub(1)?).copied()
