@@ -54,7 +54,7 @@ impl Stranger {
 
     /// `abreast` of them at once.
     pub(crate) async fn run(self, secret: [u8; 32], abreast: usize) -> Held {
-        let mut victim = Victim::start(&[Author::new(secret).id()], 0);
+        let mut victim = Victim::start(&[Author::new(secret).id()], 0, 0);
         sleep(Duration::from_millis(300)).await;
         let before = victim.report()["live"];
         let to = victim.addr;
@@ -104,11 +104,12 @@ pub(crate) enum Member {
     Questions,
     Sessions,
     Deaf,
+    DeafToNotices,
     Redial,
 }
 
 impl Member {
-    pub(crate) const ALL: [Member; 11] = [
+    pub(crate) const ALL: [Member; 12] = [
         Member::Streams,
         Member::Declared,
         Member::Bombs,
@@ -119,6 +120,7 @@ impl Member {
         Member::Questions,
         Member::Sessions,
         Member::Deaf,
+        Member::DeafToNotices,
         Member::Redial,
     ];
 
@@ -134,6 +136,7 @@ impl Member {
             Member::Questions => "the longest have, want and ranges, answers not read",
             Member::Sessions => "sessions begun and not ended",
             Member::Deaf => "\"send me everything\", answers not read",
+            Member::DeafToNotices => "\"other notices than yours\", answers not read",
             Member::Redial => "a new link every 50 ms, the old ones left open",
         }
     }
@@ -141,7 +144,8 @@ impl Member {
     pub(crate) async fn run(self, secret: [u8; 32], length: Duration) -> Held {
         let author = Author::new(secret);
         let records = if self == Member::Deaf { 1_000 } else { 0 };
-        let mut victim = Victim::start(&[author.id()], records);
+        let denied = if self == Member::DeafToNotices { 2_000 } else { 0 };
+        let mut victim = Victim::start(&[author.id()], records, denied);
         sleep(Duration::from_millis(300)).await;
         let before = victim.report()["live"];
         self.attack(victim.addr, secret, length).await;
@@ -231,6 +235,7 @@ impl Member {
                 wire::CONTROL,
                 &[vec![wire::RECOVER], wire::empty_opening(number), wire::digest(wire::noise(), 9)],
             ),
+            Member::DeafToNotices => wire::batch(wire::BULK, &[wire::strange_summary()]),
             Member::Streams | Member::Declared | Member::Redial => Vec::new(),
         }
     }

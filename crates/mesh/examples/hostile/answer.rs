@@ -81,7 +81,7 @@ impl Way {
     /// `abreast` times at once, where that makes a difference, at a victim of its own. `member` is
     /// a key that this admits.
     pub(crate) async fn run(self, member: [u8; 32], abreast: usize) -> Answered {
-        let victim = Victim::start(&[wire::Author::new(member).id()], 0);
+        let victim = Victim::start(&[wire::Author::new(member).id()], 0, 0);
         let to = victim.addr;
         let counts = match self {
             Way::Garbage(_, length, first, version) => garbage(to, length, first, version).await,

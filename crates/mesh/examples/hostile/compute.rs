@@ -37,13 +37,16 @@ pub(crate) enum Load {
     Wants,
     Sessions,
     Recover,
+    Summaries,
+    ForgedDenials,
+    DenialsAgain,
 }
 
 /// Messages and handshakes a second that are offered.
 const RATE: u32 = 5_000;
 
 impl Load {
-    pub(crate) const ALL: [Load; 8] = [
+    pub(crate) const ALL: [Load; 11] = [
         Load::Handshakes,
         Load::HandshakesOfMany,
         Load::Frames,
@@ -52,6 +55,9 @@ impl Load {
         Load::Wants,
         Load::Sessions,
         Load::Recover,
+        Load::Summaries,
+        Load::ForgedDenials,
+        Load::DenialsAgain,
     ];
 
     const fn name(self) -> &'static str {
@@ -64,12 +70,16 @@ impl Load {
             Load::Wants => "want, of frames that there are",
             Load::Sessions => "sessions that ask for everything, without end",
             Load::Recover => "\"send me my records\"",
+            Load::Summaries => "\"other notices than yours\", of 2,000 denials",
+            Load::ForgedDenials => "denials that nobody signed",
+            Load::DenialsAgain => "a hundred denials that it knows, in each message",
         }
     }
 
     pub(crate) async fn run(self, secret: [u8; 32], length: Duration) -> Cost {
         let id = Author::new(secret).id();
-        let mut victim = Victim::start(&[id], 1_000);
+        let denied = if self.is_of_denials() { 2_000 } else { 0 };
+        let mut victim = Victim::start(&[id], 1_000, denied);
         sleep(Duration::from_millis(500)).await;
         let (before, cpu, start) = (victim.report(), victim.cpu(), Instant::now());
         let (offered, got) = match self {
@@ -84,6 +94,10 @@ impl Load {
         let (counted, budget, unit) = self.verdict(&before, &after, got, seconds);
         let offered = offered as f64 / seconds;
         Cost { name: self.name(), offered, counted, budget, unit, cpu }
+    }
+
+    fn is_of_denials(self) -> bool {
+        matches!(self, Load::Summaries | Load::ForgedDenials | Load::DenialsAgain)
     }
 
     /// What was counted, what may be at most, and of what.
@@ -102,7 +116,7 @@ impl Load {
             Load::Handshakes | Load::HandshakesOfMany => {
                 (grew(&["handshakes"]), (125.0 * (s + 2.0)) as u64, "handshakes")
             }
-            Load::Frames | Load::BadSignatures => {
+            Load::Frames | Load::BadSignatures | Load::ForgedDenials => {
                 (checks, (1_000.0 * (s + 2.0)) as u64, "signatures")
             }
             Load::FramesBothLanes => {
@@ -113,6 +127,10 @@ impl Load {
                 (got, (f64::from(4 << 20) * (s + 1.0)) as u64, "bytes")
             }
             Load::Sessions => (got, (f64::from(4 << 20) * (s + 1.0)) as u64, "bytes"),
+            // All of them once in ten seconds, whatever is said.
+            Load::Summaries | Load::DenialsAgain => {
+                (got, (f64::from(250 << 10) * (1.0 + s / 10.0)) as u64, "bytes")
+            }
         }
     }
 
@@ -133,6 +151,12 @@ impl Load {
                 let _ = tls::stream(&link, &wire::batch(wire::CONTROL, &[wire::empty_opening(1)]))
                     .await;
                 sleep(Duration::from_millis(300)).await;
+            }
+            if self == Load::DenialsAgain && heard.denials.lock().unwrap().is_empty() {
+                let asks = wire::batch(wire::BULK, &[wire::strange_summary()]);
+                let _ = tls::stream(&link, &asks).await;
+                sleep(Duration::from_millis(300)).await;
+                assert!(!heard.denials.lock().unwrap().is_empty(), "it told none");
             }
             let start = Instant::now();
             let mut sent = 0;
@@ -161,6 +185,7 @@ impl Load {
     /// `count` messages.
     fn batch(self, author: &mut Author, count: u32, number: u32, heard: &Heard) -> Vec<u8> {
         let known = heard.references.lock().unwrap().clone();
+        let denials = heard.denials.lock().unwrap().clone();
         let now = wire::now_ms() << 16;
         let mut frame = |n: u32| author.frame(now, &[wire::record(16 + n as u16, now, b"k", b"v")]);
         let (lane, message): (u8, &mut dyn FnMut(u32) -> Vec<u8>) = match self {
@@ -174,6 +199,9 @@ impl Load {
             }),
             Load::Wants => (wire::CONTROL, &mut |_| wire::listed(wire::WANT, &known)),
             Load::Sessions => (wire::CONTROL, &mut |n| wire::empty_opening(number + n)),
+            Load::Summaries => (wire::BULK, &mut |_| wire::strange_summary()),
+            Load::ForgedDenials => (wire::BULK, &mut |_| wire::denials(&[wire::forged_denial()])),
+            Load::DenialsAgain => (wire::BULK, &mut |_| wire::denials(&denials)),
             _ => (wire::CONTROL, &mut |_| vec![wire::RECOVER]),
         };
         wire::batch(lane, &(0..count).map(message).collect::<Vec<_>>())
@@ -186,6 +214,8 @@ struct Heard {
     bytes: AtomicU64,
     /// Of frames that there are, as many as a message may name.
     references: Mutex<Vec<[u8; 56]>>,
+    /// A hundred denials that there are.
+    denials: Mutex<Vec<[u8; 112]>>,
 }
 
 async fn hear(link: Connection, heard: Arc<Heard>) {
@@ -194,10 +224,14 @@ async fn hear(link: Connection, heard: Arc<Heard>) {
         tokio::spawn(async move {
             let Ok(batch) = stream.read_to_end(1 << 20).await else { return };
             heard.bytes.fetch_add(batch.len() as u64, Relaxed);
+            let messages = wire::messages_in(&batch);
             let mut known = heard.references.lock().unwrap();
-            if known.len() < 256 {
-                known.extend(wire::signed_in(&batch));
-                known.truncate(256);
+            let room = 256 - known.len();
+            known.extend(messages.iter().filter_map(|message| wire::signed(message)).take(room));
+            let mut denials = heard.denials.lock().unwrap();
+            if denials.is_empty() {
+                *denials =
+                    messages.iter().flat_map(|m| wire::denials_in(m, 100)).take(100).collect();
             }
         });
     }

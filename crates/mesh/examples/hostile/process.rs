@@ -10,10 +10,15 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use knhk_mesh::core::admission::Denial;
 use knhk_mesh::core::config::Admission;
 use knhk_mesh::core::error::Refused;
-use knhk_mesh::identity::NodeId;
+use knhk_mesh::core::identity::Signer as _;
+use knhk_mesh::identity::{Keypair, NodeId};
+use knhk_mesh::time::WallMs;
 use knhk_mesh::{Mesh, Options};
+
+use crate::wire::ADMISSION_KEY;
 
 struct Counting;
 
@@ -66,12 +71,13 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// A node that admits the keys of `admitted` and has written `records` of 1,000 bytes.
-    pub(crate) fn start(admitted: &[[u8; 32]], records: u32) -> Self {
+    /// A node that admits the keys of `admitted`, has written `records` of 1,000 bytes, and was
+    /// told that nobody is to admit as many `denied`.
+    pub(crate) fn start(admitted: &[[u8; 32]], records: u32, denied: u32) -> Self {
         let admitted: Vec<String> = admitted.iter().map(|id| crate::wire::text(id)).collect();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "victim", "--nocapture"]);
-        command.env(ROLE, format!("{} {records}", admitted.join(",")));
+        command.env(ROLE, format!("{} {records} {denied}", admitted.join(",")));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         let mut victim = Victim { addr: SocketAddr::from(([127, 0, 0, 1], 0)), child, lines };
@@ -125,12 +131,18 @@ impl Drop for Victim {
 /// The life of the victim, if this process is to be it.
 pub(crate) async fn be() -> bool {
     let Ok(role) = std::env::var(ROLE) else { return false };
-    let (admitted, records) = role.split_once(' ').unwrap();
-    let admitted: Vec<NodeId> = admitted.split(',').map(|id| id.parse().unwrap()).collect();
+    let told: Vec<&str> = role.split(' ').collect();
+    let admitted: Vec<NodeId> = told[0].split(',').map(|id| id.parse().unwrap()).collect();
+    let operator = Keypair::from_secret(&ADMISSION_KEY);
     let mut options = Options::default();
     options.config.admission = Admission::allowlist(admitted);
+    options.config.genesis.admission_key = Some(operator.node_id());
     let mesh = Mesh::join(options).await.unwrap();
-    for number in 0..records.parse::<u32>().unwrap() {
+    for number in 0..told[2].parse::<u64>().unwrap() {
+        let who = Keypair::from_secret(&crate::wire::noise()).node_id();
+        mesh.deny(Denial::sign(&operator, &mesh.mesh_id(), who, WallMs(number))).await.unwrap();
+    }
+    for number in 0..told[1].parse::<u32>().unwrap() {
         let value = format!("{number:0>900}");
         mesh.set(&format!("record {number}"), value).await.unwrap();
     }

@@ -14,13 +14,17 @@ pub(crate) const BULK: u8 = 3;
 pub(crate) const HAVE: u8 = 17;
 pub(crate) const WANT: u8 = 18;
 pub(crate) const RECOVER: u8 = 21;
+pub(crate) const NOTICES: u8 = 32;
 
 /// The longest body of a batch.
 pub(crate) const MAX_BODY: usize = 320 << 10;
 
 const LWW: u8 = 16;
 
-/// Of the default mesh.
+/// Signs who is denied. The victim's operator has it, the attacker only its public half.
+pub(crate) const ADMISSION_KEY: [u8; 32] = [11; 32];
+
+/// Of the victim's mesh: the default one, but with an admission key.
 pub(crate) fn mesh_id() -> [u8; 32] {
     mesh_named("default")
 }
@@ -31,7 +35,8 @@ pub(crate) fn mesh_named(name: &str) -> [u8; 32] {
     genesis.extend(1_024u16.to_le_bytes());
     genesis.extend(1_024u16.to_le_bytes());
     genesis.extend(4_096u32.to_le_bytes());
-    genesis.push(0);
+    genesis.push(1);
+    genesis.extend(SigningKey::from_bytes(&ADMISSION_KEY).verifying_key().to_bytes());
     genesis.extend((name.len() as u64).to_le_bytes());
     genesis.extend(name.as_bytes());
     Sha256::digest(genesis).into()
@@ -101,24 +106,56 @@ pub(crate) fn listed(tag: u8, references: &[[u8; 56]]) -> Vec<u8> {
     message
 }
 
-/// The references of the frames and proofs in a batch.
-pub(crate) fn signed_in(batch: &[u8]) -> Vec<[u8; 56]> {
+/// A summary of notices that differs from everybody's.
+pub(crate) fn strange_summary() -> Vec<u8> {
+    [&[NOTICES, 0], noise::<32>().as_slice()].concat()
+}
+
+/// Denials.
+pub(crate) fn denials(denials: &[[u8; 112]]) -> Vec<u8> {
+    let mut message = vec![NOTICES, 1];
+    for denial in denials {
+        message.extend(112u16.to_le_bytes());
+        message.extend(denial);
+    }
+    message
+}
+
+/// A denial that nobody signed.
+pub(crate) fn forged_denial() -> [u8; 112] {
+    let mut denial = noise::<112>();
+    // S below the order of the group, or it would be refused without a computation.
+    denial[111] = 0;
+    denial
+}
+
+/// The messages in a batch.
+pub(crate) fn messages_in(batch: &[u8]) -> Vec<Vec<u8>> {
     let Some((head, mut body)) = batch.split_at_checked(6) else { return Vec::new() };
     let unpacked = zstd::bulk::decompress(body, MAX_BODY);
     if head[0] & 0x80 != 0 {
         body = unpacked.as_deref().unwrap();
     }
-    let mut found = Vec::new();
+    let mut messages = Vec::new();
     while let Some((length, rest)) = body.split_first_chunk::<4>() {
         let (message, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
-        if let [1 | 2, header @ ..] = message {
-            let author_to_seq = &header[16..64];
-            let root = &header[120..128];
-            found.push([author_to_seq, root].concat().try_into().unwrap());
-        }
+        messages.push(message.to_vec());
         body = rest;
     }
-    found
+    messages
+}
+
+/// The reference of a frame or proof.
+pub(crate) fn signed(message: &[u8]) -> Option<[u8; 56]> {
+    let [1 | 2, header @ ..] = message else { return None };
+    let (author_to_seq, root) = (&header[16..64], &header[120..128]);
+    Some([author_to_seq, root].concat().try_into().unwrap())
+}
+
+/// The first denials of a message of them.
+pub(crate) fn denials_in(message: &[u8], most: usize) -> Vec<[u8; 112]> {
+    let [NOTICES, 1, denials @ ..] = message else { return Vec::new() };
+    denials.chunks_exact(114).take(most).map(|denial| denial[2..].try_into().unwrap()).collect()
 }
 
 /// Step 0 of a session: branches of the whole tree, all empty: "send me everything".

@@ -20,6 +20,8 @@ use crate::net::{Net, Weather};
 const BEGIN: WallMs = WallMs(1_800_000_000_000);
 /// One round.
 pub(crate) const ROUND: Duration = Duration::from_millis(100);
+/// As many start at once: a large mesh grows, or every seed would meet all nodes in one moment.
+const WAVE: usize = 50;
 /// No scenario waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -54,10 +56,15 @@ impl Swarm {
         let net = Net::new(seed, FINE);
         let wall = WallClock::virtual_from(BEGIN);
         let mut swarm = Swarm { net, nodes: Vec::new(), seed, config, born: 0, wall, writes: 0 };
-        for _ in 0..n {
-            swarm.join().await;
+        while swarm.nodes.len() < n {
+            for _ in 0..WAVE.min(n - swarm.nodes.len()) {
+                swarm.join().await;
+            }
+            let took = swarm.acquainted().await;
+            if n > WAVE {
+                eprintln!("{} of {n} nodes are in, the last after {took:?}", swarm.nodes.len());
+            }
         }
-        swarm.acquainted().await;
         swarm
     }
 
