@@ -62,7 +62,7 @@ impl Swarm {
             }
             let took = swarm.acquainted().await;
             if n > WAVE {
-                eprintln!("{} of {n} nodes are in, the last after {took:?}", swarm.nodes.len());
+                println!("{} of {n} nodes are in, the last after {took:?}", swarm.nodes.len());
             }
         }
         swarm
