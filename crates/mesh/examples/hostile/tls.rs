@@ -44,7 +44,8 @@ pub(crate) fn config(secret: [u8; 32], fault: Fault) -> ClientConfig {
         let (chain, key) = chain(secret, fault);
         builder.with_client_auth_cert(chain, key.into()).unwrap()
     };
-    let mesh = wire::mesh_named(if fault == Fault::OtherMesh { "other" } else { "default" });
+    let other = || wire::mesh_named("other", None);
+    let mesh = if fault == Fault::OtherMesh { other() } else { wire::mesh_id() };
     config.alpn_protocols = vec![format!("knhk-mesh/1/{}", wire::text(&mesh)).into_bytes()];
     config.enable_sni = false;
     config.enable_early_data = true;

@@ -26,17 +26,19 @@ pub(crate) const ADMISSION_KEY: [u8; 32] = [11; 32];
 
 /// Of the victim's mesh: the default one, but with an admission key.
 pub(crate) fn mesh_id() -> [u8; 32] {
-    mesh_named("default")
+    mesh_named("default", Some(ADMISSION_KEY))
 }
 
-pub(crate) fn mesh_named(name: &str) -> [u8; 32] {
+/// `operator`: the secret half of its admission key.
+pub(crate) fn mesh_named(name: &str, operator: Option<[u8; 32]>) -> [u8; 32] {
     let mut genesis = b"knhk-mesh genesis v1\0".to_vec();
     genesis.push(1);
     genesis.extend(1_024u16.to_le_bytes());
     genesis.extend(1_024u16.to_le_bytes());
     genesis.extend(4_096u32.to_le_bytes());
-    genesis.push(1);
-    genesis.extend(SigningKey::from_bytes(&ADMISSION_KEY).verifying_key().to_bytes());
+    genesis.push(u8::from(operator.is_some()));
+    let key = operator.map(|secret| SigningKey::from_bytes(&secret).verifying_key().to_bytes());
+    genesis.extend(key.iter().flatten());
     genesis.extend((name.len() as u64).to_le_bytes());
     genesis.extend(name.as_bytes());
     Sha256::digest(genesis).into()

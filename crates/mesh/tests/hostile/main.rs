@@ -42,8 +42,9 @@ fn vector(name: &str) -> Vec<u8> {
 
 #[test]
 fn what_is_made_from_the_document_alone_is_its_vectors() {
-    assert_eq!(wire::mesh_id().as_slice(), vector("mesh id"));
     let mut author = wire::Author::new([7; 32]);
+    author.mesh = wire::mesh_named("default", None);
+    assert_eq!(author.mesh.as_slice(), vector("mesh id"));
     author.incarnation = 1_800_000_000 << 24;
     assert_eq!(author.id().as_slice(), vector("author"));
     let stamp = 1_800_000_000_000 << 16;
