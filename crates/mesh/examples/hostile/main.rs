@@ -9,8 +9,9 @@
 //! ```
 //!
 //! `cargo run --release -p knhk-mesh --example hostile -- [-o json] [part ...]`, on Linux;
-//! `make hostile`. Exit code 1 if anything is above its bound.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic, reason = "a measurement")]
+//! `make hostile`. Exit code 1 if anything is above its bound, 2 if there is no such part.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a measurement")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement")]
 
 mod allocate;
 mod answer;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+const PARTS: [&str; 3] = ["allocate", "answer", "compute"];
 /// An attack that goes on lasts so long.
 const LENGTH: Duration = Duration::from_secs(5);
 /// Handshakes that are left half-way at once, in each row of `answer`.
@@ -84,6 +86,10 @@ async fn main() -> ExitCode {
     let as_json = args.windows(2).position(|two| two == ["-o", "json"]);
     if let Some(at) = as_json {
         args.drain(at..at + 2);
+    }
+    if let Some(strange) = args.iter().find(|arg| !PARTS.contains(&arg.as_str())) {
+        eprintln!("there is no part {strange}; parts are {}, and -o json", PARTS.join(", "));
+        return ExitCode::from(2);
     }
     let chosen = |part: &str| args.is_empty() || args.iter().any(|arg| arg == part);
     let secret = wire::noise();

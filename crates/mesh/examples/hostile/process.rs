@@ -71,8 +71,8 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// A node that admits the keys of `admitted`, has written `records` of 1,000 bytes, and was
-    /// told that nobody is to admit as many `denied`.
+    /// A node that admits the keys of `admitted`, has written `records` of 1,000 bytes, and holds
+    /// denials of as many others as `denied` says.
     pub(crate) fn start(admitted: &[[u8; 32]], records: u32, denied: u32) -> Self {
         let admitted: Vec<String> = admitted.iter().map(|id| crate::wire::text(id)).collect();
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -131,18 +131,20 @@ impl Drop for Victim {
 /// The life of the victim, if this process is to be it.
 pub(crate) async fn be() -> bool {
     let Ok(role) = std::env::var(ROLE) else { return false };
-    let told: Vec<&str> = role.split(' ').collect();
-    let admitted: Vec<NodeId> = told[0].split(',').map(|id| id.parse().unwrap()).collect();
+    let [admitted, records, denied] = role.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{ROLE} is three words, not {role}")
+    };
+    let admitted: Vec<NodeId> = admitted.split(',').map(|id| id.parse().unwrap()).collect();
     let operator = Keypair::from_secret(&ADMISSION_KEY);
     let mut options = Options::default();
     options.config.admission = Admission::allowlist(admitted);
     options.config.genesis.admission_key = Some(operator.node_id());
     let mesh = Mesh::join(options).await.unwrap();
-    for number in 0..told[2].parse::<u64>().unwrap() {
+    for number in 0..denied.parse::<u64>().unwrap() {
         let who = Keypair::from_secret(&crate::wire::noise()).node_id();
         mesh.deny(Denial::sign(&operator, &mesh.mesh_id(), who, WallMs(number))).await.unwrap();
     }
-    for number in 0..told[1].parse::<u32>().unwrap() {
+    for number in 0..records.parse::<u32>().unwrap() {
         let value = format!("{number:0>900}");
         mesh.set(&format!("record {number}"), value).await.unwrap();
     }
