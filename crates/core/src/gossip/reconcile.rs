@@ -254,8 +254,8 @@ impl Gossip {
         let running = sessions.with(from);
         if theirs.step > 0 {
             let fits = |s: &Session| s.id == theirs.session && s.expects == theirs.step;
-            // A step of a session that is over here is late, not wrong.
-            return running.filter(|&at| fits(&sessions.running[at]));
+            let fitting = running.filter(|&at| fits(&sessions.running[at]));
+            return fitting.or_else(|| self.resume(scene, from, theirs));
         }
         if let Some(at) = running {
             // Both started: the greater id goes on, also where the peer is late: two that are would
@@ -276,10 +276,41 @@ impl Gossip {
             scene.send(from, Lane::Bulk, &Message::Ranges(busy));
             return None;
         }
-        sessions.running.push(Session::new(from, theirs.session, false, now));
-        let at = sessions.running.len() - 1;
+        Some(self.begin(theirs, from, now))
+    }
+
+    /// A late step of a session that is over here is as good as the first of another: it says what
+    /// the peer has, and costs as much. A peer seconds away is never in time.
+    fn resume<S: Sink>(
+        &mut self,
+        scene: &Scene<'_, S>,
+        from: PeerIx,
+        theirs: &Ranges,
+    ) -> Option<usize> {
+        let (now, interval) = (scene.now.mono, scene.settings.interval);
+        let says_something = !theirs.ranges.is_empty() && theirs.salt == 0;
+        if !says_something || !self.grants(from, Ask::Session, now) {
+            return None;
+        }
+        let sessions = self.sessions.get_or_insert_default();
+        let running = sessions.with(from);
+        let moves = running.is_some_and(|at| sessions.running[at].moves(now, interval));
+        if moves || sessions.full(false, now, interval) {
+            return None;
+        }
+        if let Some(at) = running {
+            sessions.running.swap_remove(at);
+        }
+        Some(self.begin(theirs, from, now))
+    }
+
+    /// Begins to answer with this step, which the peer pays for.
+    fn begin(&mut self, theirs: &Ranges, from: PeerIx, now: Time) -> usize {
         self.charge(from, Ask::Session, SESSION, now);
-        Some(at)
+        let sessions = self.sessions.get_or_insert_default();
+        let session = Session::new(from, theirs.session, false, now);
+        sessions.running.push(Session { expects: theirs.step, ..session });
+        sessions.running.len() - 1
     }
 
     /// The tree sees no difference and the roots do: digests of the same records under a salt

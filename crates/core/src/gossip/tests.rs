@@ -436,6 +436,25 @@ fn a_peer_that_answers_too_late_for_sessions_is_told_by_digests() {
 }
 
 #[test]
+fn sides_that_are_seconds_apart_meet_too() {
+    let script = (0..200).map(|i| (i % 6, 16 + u16::from(i), i % 3 > 0, i % 3 < 2)).collect();
+    let [mut a, mut b, mut all] = sides(&script);
+    let way = Duration::from_secs(3);
+    for _ in 0..4 {
+        assert!(a.start());
+        for _ in 0..2 * MAX_STEPS {
+            let (to_b, to_a) = (a.wire.sent.split_off(0), b.wire.sent.split_off(0));
+            a.later(way);
+            b.later(way);
+            assert_eq!((a.running(), b.running()), (0, 0), "nobody waits so long");
+            to_b.iter().for_each(|(_, message)| assert_eq!(b.take(peer(0), message), Ok(())));
+            to_a.iter().for_each(|(_, message)| assert_eq!(a.take(peer(0), message), Ok(())));
+        }
+    }
+    assert_equal(&mut a, &mut b, &mut all);
+}
+
+#[test]
 fn a_distrusted_peer_gets_a_session_now_and_then() {
     let [mut a, ..] = sides(&vec![(0, 16, true, false)]);
     a.gossip.links.get_mut(peer(0)).unwrap().set_distrusted(true);
@@ -459,14 +478,15 @@ fn a_link_that_ends_takes_its_session_along() {
     assert_eq!(a.running(), 0);
 }
 
-/// How many sessions of the peer `from` are answered, of so many that it starts and ends at once.
-fn answered(side: &mut Side, from: usize, starts: u32) -> usize {
+/// How many sessions of the peer `from` are answered, of so many that it begins at `step` and ends
+/// at once.
+fn answered(side: &mut Side, from: usize, step: u8, starts: u32) -> usize {
     side.wire.sent.clear();
     let everything = RangeContent::Items { answer: false, items: Vec::new() };
     let all = Range { prefix: Prefix::ROOT, content: everything };
     for session in 0..starts {
-        let first =
-            Ranges { class: Class::Cell, session, step: 0, salt: 0, ranges: vec![all.clone()] };
+        let ranges = vec![all.clone()];
+        let first = Ranges { class: Class::Cell, session, step, salt: 0, ranges };
         assert_eq!(side.take(peer(from), &Message::Ranges(first)), Ok(()));
     }
     let records = |(_, m): &&(PeerIx, Message)| matches!(m, Message::Signed(_));
@@ -477,12 +497,13 @@ fn answered(side: &mut Side, from: usize, starts: u32) -> usize {
 fn a_link_gets_four_sessions_a_second_and_takes_them_from_nobody_else() {
     let [mut a, ..] = sides(&vec![(0, 16, true, false)]);
     a.later(Duration::from_secs(1));
-    assert_eq!(answered(&mut a, 0, 100), 4);
+    assert_eq!(answered(&mut a, 0, 0, 100), 4);
     assert_eq!(a.wire.sent.len(), 4 + 100, "the others are told that it is busy");
-    assert_eq!(answered(&mut a, 1, 1), 1);
+    assert_eq!(answered(&mut a, 1, 0, 1), 1);
     a.later(Duration::from_secs(1));
-    assert_eq!(answered(&mut a, 0, 100), 4);
-    assert_eq!(answered(&mut a, 0, 100), 0);
+    assert_eq!(answered(&mut a, 0, 0, 100), 4);
+    assert_eq!(answered(&mut a, 0, 0, 100) + answered(&mut a, 0, 1, 100), 0);
+    assert_eq!(answered(&mut a, 1, 1, 100), 4, "late steps cost as much");
     assert!(!a.start(), "nor can the peer make this side start them");
     a.later(Duration::from_secs(2));
     assert!(a.gossip.sessions.is_none(), "without debt there is nothing to remember");
