@@ -13,8 +13,9 @@
 //!
 //! Whatever the other side says, a session ends: at most 8 steps, digests one nibble deeper each
 //! step, at most 256 KiB of them, 4 MiB of records, 10 s; one session a link, 8 a node. What did
-//! not fit is found by the next one. When all digests of step 0 agree although the roots differ,
-//! somebody chose records whose digests cancel out: the answer recounts under a fresh salt.
+//! not fit is found by the next one. A step too late for its session begins one there (ADR 0031).
+//! When all digests of step 0 agree although the roots differ, somebody chose records whose digests
+//! cancel out: the answer recounts under a fresh salt.
 
 use core::time::Duration;
 
