@@ -192,7 +192,7 @@ impl Gossip {
     }
 
     /// Whether a session is in motion that will tell the peer more than a digest. A peer so late
-    /// that its sessions end before it answers learns from digests alone.
+    /// that its sessions end before it answers is told by digests as well.
     pub(super) fn in_session_with(&self, peer: PeerIx, now: Time, interval: Duration) -> bool {
         let Some(sessions) = &self.sessions else { return false };
         sessions.with(peer).is_some_and(|at| sessions.running[at].moves(now, interval))
@@ -260,7 +260,7 @@ impl Gossip {
         }
         if let Some(at) = running {
             // Both started: the greater id goes on, also where the peer is late: two that are would
-            // otherwise end each other's for ever. A peer that starts anew gave up its old one.
+            // otherwise end each other's. A peer that starts anew gave up its old one.
             let keep_mine = sessions.running[at].mine && sessions.running[at].id > theirs.session;
             if keep_mine {
                 return None;

@@ -455,6 +455,38 @@ fn sides_that_are_seconds_apart_meet_too() {
 }
 
 #[test]
+fn a_late_step_is_answered_once_nothing_moves_and_there_is_room() {
+    let [mut a, ..] = sides(&vec![(0, 16, true, false)]);
+    let late = |session, salt, empty: bool| {
+        let everything = RangeContent::Items { answer: false, items: Vec::new() };
+        let all = Range { prefix: Prefix::ROOT, content: everything };
+        let ranges = if empty { Vec::new() } else { vec![all] };
+        Message::Ranges(Ranges { class: Class::Cell, session, step: 1, salt, ranges })
+    };
+    let answers = |side: &mut Side, from: usize, message: &Message| {
+        side.wire.sent.clear();
+        assert_eq!(side.take(peer(from), message), Ok(()));
+        side.wire.sent.len()
+    };
+    assert!(a.start());
+    assert_eq!(answers(&mut a, 0, &late(7, 0, false)), 0, "the own session moves");
+    a.later(Duration::from_millis(500));
+    assert_eq!(answers(&mut a, 0, &late(7, 3, false)), 0, "it chose no salt");
+    assert_eq!(answers(&mut a, 0, &late(7, 0, true)), 0, "there is nothing to answer");
+    assert_eq!(a.running(), 1, "nor does that end what stands still");
+    assert_eq!(answers(&mut a, 0, &late(7, 0, false)), 2, "records, and the end");
+    assert_eq!(a.running(), 0, "one session a link");
+    let mut first = |from: usize| {
+        let content = RangeContent::Branches(Box::new([Summary { sum: 1, count: 90 }; 16]));
+        let ranges = vec![Range { prefix: Prefix::ROOT, content }];
+        let first = Ranges { class: Class::Cell, session: 9, step: 0, salt: 0, ranges };
+        answers(&mut a, from, &Message::Ranges(first))
+    };
+    assert!(first(1) > 0 && first(2) > 0);
+    assert_eq!(answers(&mut a, 0, &late(7, 0, false)), 0, "two are answered at a time");
+}
+
+#[test]
 fn a_distrusted_peer_gets_a_session_now_and_then() {
     let [mut a, ..] = sides(&vec![(0, 16, true, false)]);
     a.gossip.links.get_mut(peer(0)).unwrap().set_distrusted(true);
