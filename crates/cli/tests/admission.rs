@@ -114,6 +114,7 @@ fn members_of_an_authority_meet_and_a_denied_one_is_out_everywhere_and_for_good(
     assert_eq!(forged.status.code(), Some(8), "{}", text(&forged.stderr));
     ada.tell(&["deny", &ids[2], "--key", &key]);
     until("eve is out", || (eve.json(&["status"])["links"] == 0).then_some(()));
+    knows_that_it_is_denied(&eve);
     until("eve's records are gone", || bob.get("by-eve").is_none().then_some(()));
     assert_eq!(bob.tell(&["denied"]).trim(), ids[2]);
     until("two are left", || (bob.json(&["status"])["members"] == 2).then_some(()));
@@ -122,10 +123,23 @@ fn members_of_an_authority_meet_and_a_denied_one_is_out_everywhere_and_for_good(
     bob.kill();
     let bob = Node::start(&folder.path("bob"), &["-c", &config, "--bind", &address]);
     eve.kill();
+    let eve = start(&folder, &config, "eve", None);
+    knows_that_it_is_denied(&eve);
+    eve.kill();
+    // Without a memory of it, it is told when it knocks.
+    std::fs::remove_file(folder.path("eve").join("notices")).unwrap();
     let eve = start(&folder, &config, "eve", Some(&bob));
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    knows_that_it_is_denied(&eve);
     assert_eq!(eve.json(&["status"])["links"], 0);
     assert_eq!(bob.json(&["denied"])[0]["node"], ids[2].as_str());
+}
+
+fn knows_that_it_is_denied(node: &Node) {
+    until("it knows", || (node.json(&["status"])["state"] == "denied").then_some(()));
+    node.logged("the operator denied this node");
+    let refused = node.ask(&["set", "late", "1", "-o", "json"]);
+    assert_eq!(refused.status.code(), Some(8), "{}", text(&refused.stderr));
+    assert_eq!(json(&refused.stderr)["error"]["code"], "denied");
 }
 
 #[test]

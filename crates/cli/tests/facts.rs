@@ -113,7 +113,8 @@ fn a_quorum_denies_a_node_everywhere_also_where_nobody_was_up() {
     let certificate = mesh.certificate(&out);
     assert_eq!(ada.json(&["fact", "publish", &certificate])["new"], true);
     assert_eq!(ada.json(&["fact", "publish", &certificate])["new"], false);
-    until("eve is out", || (eve.json(&["status"])["links"] == 0).then_some(()));
+    until("eve is out", || (eve.json(&["status"])["state"] == "denied").then_some(()));
+    assert_eq!(eve.json(&["status"])["links"], 0);
     until("eve's records are gone", || bob.get("by-eve").is_none().then_some(()));
     assert_eq!(bob.tell(&["denied"]).trim(), evil);
     // Who was down hears of it; who is killed has it on disk.

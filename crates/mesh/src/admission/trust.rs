@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::{Notify, watch};
 use webpki::KeyUsage;
 
-use super::chain::Anchors;
+use super::chain::{self, Anchors};
 use super::known::{Appointed, Known, MAX_USES, News};
 use super::notices::{self, Heard, Notice};
 use super::{AdmissionError, Credentials, Proven, Unproven, Void, certificates, keep};
@@ -407,6 +407,13 @@ impl Trust {
                 verdict
             }
         }
+    }
+
+    /// What proves that the node behind a chain is denied, as a message; empty if nothing does.
+    pub(crate) fn denial_of(&self, chain: &[CertificateDer<'_>]) -> Bytes {
+        let node = chain.get(1).and_then(chain::public_key);
+        let notice = node.and_then(|node| self.lock().known.denial_of(&node));
+        notice.and_then(|notice| notices::encode(&[notice]).pop()).unwrap_or_default()
     }
 
     /// What a fresh link is told first; `None` where nothing is ever denied or used.

@@ -175,6 +175,16 @@ impl Known {
         self.denials.denies(node) || by_quorum == Some(Denial::FOR_EVER)
     }
 
+    /// What denies `node` for ever, if something does.
+    pub(super) fn denial_of(&self, node: &NodeId) -> Option<Notice> {
+        let denial = self.denials.of(node).filter(|denial| denial.is_for_ever());
+        let out = Some((*node, Denial::FOR_EVER));
+        let by_quorum = || self.facts.iter().find(|certified| certified.fact().voids() == out);
+        denial.map(|denial| Notice::Denied(*denial)).or_else(|| {
+            by_quorum().map(|certified| Notice::Certified(certified.certificate().clone().into()))
+        })
+    }
+
     /// Notes that `claim.node` came in with its token; false if that was known.
     pub(super) fn note_use(
         &mut self,

@@ -37,7 +37,8 @@ use super::super::tls::server_name;
 use super::super::{DialError, Down, Target};
 use super::hello::{self, Hello};
 use super::ledger::Free;
-use super::{Shared, Wire, code, endpoint, reader, writer};
+use super::parting::{self, close_of, code};
+use super::{Shared, Wire, endpoint, reader, writer};
 use crate::admission::Proven;
 
 /// The part of QUIC's error space that carries TLS alerts (RFC 9001, 4.8).
@@ -79,7 +80,8 @@ async fn accept(shared: Arc<Shared>, place: HalfOpen, incoming: Incoming) {
     let met = match timeout(local.settings.handshake_timeout, met).await {
         Ok(Ok(met)) => met,
         Ok(Err(why)) => {
-            connection.close(code(close_for(&why)), b"");
+            parting::heed(&connection, &local.trust);
+            parting::close(&connection, close_for(&why), &local.trust);
             return local.count_failure(&why);
         }
         Err(_) => {
@@ -94,7 +96,7 @@ async fn accept(shared: Arc<Shared>, place: HalfOpen, incoming: Incoming) {
         Ok(registered) => registered,
         Err(why) => {
             local.count_failure(&DialError::from(why));
-            return connection.close(code(why), b"");
+            return parting::close(&connection, why, &local.trust);
         }
     };
     let free = shared.ledger.free(connection.remote_address(), false);
@@ -254,7 +256,8 @@ async fn connect(
         Some(accepted) => greet_early(shared, &connection, accepted, claim).await,
     };
     if let Err(why) = &met {
-        connection.close(code(close_for(why)), b"");
+        parting::heed(&connection, &shared.local.trust);
+        parting::close(&connection, close_for(why), &shared.local.trust);
     }
     closing.done();
     Ok((connection, met?))
@@ -391,7 +394,8 @@ fn register(
     dialled: bool,
 ) -> Result<(Link, Option<Link>), Close> {
     let addr: SocketAddr = connection.remote_address();
-    let wire = LinkWire::Quic(Wire(connection.clone()));
+    let trust = shared.local.trust.clone();
+    let wire = LinkWire::Quic(Wire { connection: connection.clone(), trust });
     let link = Link::new(proven.node, addr, dialled, wire);
     link.admitted_until(proven.until, shared.local.trust.now());
     let replaced = shared.local.registry.register(&link)?;
@@ -424,21 +428,16 @@ async fn run(
             reader::read_batches(shared, &link, &connection, &mut free).await;
         }
     }
+    parting::heed(&connection, &shared.local.trust);
     shared.local.down(&link, down(connection.close_reason())).await;
 }
 
 fn down(reason: Option<ConnectionError>) -> Down {
     match reason {
-        Some(ConnectionError::ApplicationClosed(close)) => {
-            Down::There(close_of(close.error_code.into_inner()))
-        }
+        Some(ConnectionError::ApplicationClosed(close)) => Down::There(close_of(close.error_code)),
         Some(ConnectionError::TimedOut) => Down::Silent,
         _ => Down::Lost,
     }
-}
-
-fn close_of(code: u64) -> Option<Close> {
-    Close::ALL.into_iter().find(|close| u64::from(close.code()) == code)
 }
 
 /// What the other end is told about a dial that failed here.
@@ -472,7 +471,7 @@ fn dial_error(error: &ConnectionError) -> DialError {
         ConnectionError::ConnectionClosed(close) => {
             handshake_error(close.error_code, || close.to_string())
         }
-        ConnectionError::ApplicationClosed(close) => close_of(close.error_code.into_inner())
+        ConnectionError::ApplicationClosed(close) => close_of(close.error_code)
             .map_or_else(|| DialError::Handshake(close.to_string()), DialError::from),
         ConnectionError::TimedOut => DialError::TimedOut,
         other => DialError::Handshake(other.to_string()),

@@ -14,6 +14,7 @@ mod endpoint;
 mod handshake;
 mod hello;
 mod ledger;
+mod parting;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use std::{fmt, io};
 use knhk_mesh_core::admission::NotAdmitted;
 use knhk_mesh_core::messages::Close;
 use knhk_mesh_core::time::WallMs;
-use quinn::{AsyncUdpSocket, Connection, Endpoint, VarInt};
+use quinn::{AsyncUdpSocket, Connection, Endpoint};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -39,6 +40,7 @@ use super::{BindError, Datagrams, Event, Link, Settings, Target};
 use crate::admission::Trust;
 use endpoint::Opened;
 use ledger::Ledger;
+use parting::code;
 
 /// Bytes that the socket of a node asks the system to hold back each way: the usual default of
 /// 208 KiB loses bursts.
@@ -165,34 +167,33 @@ impl Drop for Quic {
 }
 
 /// The connection behind a link.
-pub(crate) struct Wire(Connection);
+pub(crate) struct Wire {
+    connection: Connection,
+    trust: Arc<Trust>,
+}
 
 impl Wire {
     pub(super) fn abort(&self, why: Close) {
-        self.0.close(code(why), b"");
+        parting::close(&self.connection, why, &self.trust);
     }
 
     pub(super) fn rtt(&self) -> Duration {
-        self.0.rtt()
+        self.connection.rtt()
     }
 
     pub(super) fn datagrams(&self) -> Datagrams {
-        let sent = self.0.stats().udp_tx;
+        let sent = self.connection.stats().udp_tx;
         Datagrams { count: sent.datagrams, bytes: sent.bytes }
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
-        self.0.remote_address()
+        self.connection.remote_address()
     }
 
     pub(super) fn judge(&self, trust: &Trust) -> Result<WallMs, NotAdmitted> {
-        let chain = handshake::chain(&self.0).ok_or(NotAdmitted::Signature)?;
+        let chain = handshake::chain(&self.connection).ok_or(NotAdmitted::Signature)?;
         trust.admits_chain(&chain).map(|proven| proven.until)
     }
-}
-
-fn code(why: Close) -> VarInt {
-    VarInt::from_u32(why.code())
 }
 
 /// Ends what is not admitted any more, and the sessions with it.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use knhk_mesh_core::admission::NotAdmitted;
 use knhk_mesh_core::identity::NodeId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::verify_tls13_signature;
@@ -44,11 +45,10 @@ impl Verifier {
         let chain = [leaf.clone(), identity.clone()];
         self.0.prove(&chain, now, usage).map(|proven| proven.node).map_err(alert)
     }
+}
 
-    fn admit(&self, node: &NodeId) -> Result<(), Error> {
-        let refused = |_| CertificateError::ApplicationVerificationFailure.into();
-        self.0.may_introduce(node).map_err(refused)
-    }
+fn not_admitted() -> Error {
+    CertificateError::ApplicationVerificationFailure.into()
 }
 
 /// The key that the name of a dialled server demands.
@@ -97,7 +97,7 @@ impl ServerCertVerifier for Verifier {
         if demanded(name).is_some_and(|demanded| demanded != node) {
             return Err(CertificateError::NotValidForName.into());
         }
-        self.admit(&node)?;
+        self.0.may_introduce(&node).map_err(|_| not_admitted())?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -116,8 +116,11 @@ impl ClientCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let node = self.prove(leaf, rest, now, KeyUsage::client_auth())?;
-        self.admit(&node)?;
-        Ok(ClientCertVerified::assertion())
+        match self.0.may_introduce(&node) {
+            // Refused right after the handshake: an alert has no room for the proof.
+            Ok(()) | Err(NotAdmitted::Denied) => Ok(ClientCertVerified::assertion()),
+            Err(_) => Err(not_admitted()),
+        }
     }
 
     signed_by_the_leaf!();

@@ -21,6 +21,7 @@ use super::*;
 mod admission;
 mod early;
 mod moving;
+mod parting;
 mod wire;
 
 const MESH: MeshId = MeshId([5; 32]);
@@ -193,7 +194,7 @@ async fn a_reset_stream_is_forgotten_and_an_open_one_delays_no_other() {
     open.write_all(&whole()[..8]).await.unwrap();
     stream_of(&connection, &whole()).await;
     assert!(matches!(next(&mut events).await, Event::Batch { .. }));
-    open.reset(VarInt::from_u32(1)).unwrap();
+    open.reset(quinn::VarInt::from_u32(1)).unwrap();
     stream_of(&connection, &whole()).await;
     assert!(matches!(next(&mut events).await, Event::Batch { .. }));
     assert_eq!(link.ended(), None);
@@ -223,7 +224,7 @@ async fn who_says_no_hello_gets_no_link_and_its_place_is_free_again() {
 }
 
 fn leaf_of(link: &Link) -> Vec<u8> {
-    let LinkWire::Quic(Wire(connection)) = link.wire() else { panic!("no QUIC") };
+    let LinkWire::Quic(Wire { connection, .. }) = link.wire() else { panic!("no QUIC") };
     let identity = connection.peer_identity().unwrap();
     let chain = identity.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().unwrap();
     chain[0].to_vec()

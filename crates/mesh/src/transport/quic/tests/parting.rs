@@ -1,0 +1,120 @@
+//! What a node learns by the closing of a connection: that it is denied, if that is proved.
+
+use knhk_mesh_core::admission::Denial;
+use knhk_mesh_core::certified::{Certificate, Fact, Vote};
+use knhk_mesh_core::config::Admission;
+use knhk_mesh_core::identity::Committee;
+use knhk_mesh_core::time::WallMs;
+
+use super::*;
+
+const OPERATOR: u8 = 200;
+
+type Node = (Quic, Receiver<Event>);
+
+fn pair(secret: u8) -> Keypair {
+    Keypair::from_secret(&[secret; 32])
+}
+
+fn node(secret: u8) -> NodeId {
+    pair(secret).node_id()
+}
+
+fn denial(of: u8) -> Denial {
+    Denial::sign(&pair(OPERATOR), &MESH, node(of), WallMs(1))
+}
+
+/// A node of a mesh with an operator.
+fn member(secret: u8) -> Node {
+    bound_with(Settings { admission_key: Some(node(OPERATOR)), ..settings(secret) })
+}
+
+async fn linked(a: &mut Node, b: &mut Node) {
+    a.0.dial(target(&b.0));
+    up(&mut a.1).await;
+    up(&mut b.1).await;
+}
+
+async fn not_admitted(a: &mut Node, b: &Node) {
+    a.0.dial(target(&b.0));
+    assert_eq!(refused(&mut a.1).await, DialError::NotAdmitted);
+}
+
+/// Which nodes it knows to be denied.
+fn known(of: &Node) -> Vec<NodeId> {
+    of.0.shared.local.trust.denied().into_iter().map(|void| void.node).collect()
+}
+
+/// Notices of one kind, as one message.
+fn message(kind: u8, notice: &[u8]) -> Vec<u8> {
+    [&[32, kind], (notice.len() as u16).to_le_bytes().as_slice(), notice].concat()
+}
+
+#[tokio::test]
+async fn who_is_denied_gets_the_proof_where_a_link_ends_and_where_none_begins() {
+    let (mut a, mut b) = (member(1), member(2));
+    linked(&mut b, &mut a).await;
+    a.0.shared.local.trust.deny(denial(2)).await.unwrap();
+    assert_eq!(down(&mut b.1).await, Down::There(Some(Close::Denied)));
+    assert_eq!(known(&b), [node(2)], "its link ended");
+    // It has forgotten everything, and comes again.
+    let mut b = member(2);
+    not_admitted(&mut b, &a).await;
+    assert_eq!(known(&b), [node(2)], "it dialled");
+}
+
+#[tokio::test]
+async fn who_is_refused_for_another_reason_gets_no_proof() {
+    let allowlist = Admission::Allowlist([node(1), node(3)].into());
+    let admission_key = Some(node(OPERATOR));
+    let a = bound_with(Settings { admission: allowlist, admission_key, ..settings(1) });
+    a.0.shared.local.trust.deny(denial(4)).await.unwrap();
+    let mut stranger = member(2);
+    not_admitted(&mut stranger, &a).await;
+    assert!(known(&stranger).is_empty());
+}
+
+#[tokio::test]
+async fn the_proof_of_the_largest_committee_fits() {
+    let members: Vec<u8> = (101..=116).collect();
+    let committee = Committee::new(members.iter().copied().map(node).collect()).unwrap();
+    let appointed = |secret| {
+        let committee = Some(committee.clone());
+        bound_with(Settings { committee, ..settings(secret) })
+    };
+    let fact = Fact::void(&node(2), Denial::FOR_EVER);
+    let sign = |by: &u8| Vote::sign(&pair(*by), fact.clone(), &committee, &MESH).unwrap();
+    let votes: Vec<Vote> = members[..11].iter().map(sign).collect();
+    let certified = Certificate::join(&votes, &committee, &MESH).unwrap();
+    let (mut a, mut b) = (appointed(1), appointed(2));
+    linked(&mut b, &mut a).await;
+    let certificate = message(3, &certified.certificate().encode());
+    a.0.shared.local.trust.heard(&certificate, false).unwrap();
+    assert_eq!(down(&mut b.1).await, Down::There(Some(Close::Denied)));
+    assert_eq!(known(&b), [node(2)]);
+}
+
+#[tokio::test]
+async fn a_reason_that_proves_nothing_denies_nobody() {
+    let mut a = member(1);
+    let forged = Denial::sign(&pair(66), &MESH, node(1), WallMs(1)).encode();
+    let elsewhere = Denial::sign(&pair(OPERATOR), &MeshId([6; 32]), node(1), WallMs(1)).encode();
+    let good = message(1, &denial(1).encode());
+    let cut = good[..good.len() - 1].to_vec();
+    let said = [message(1, &forged), message(1, &elsewhere), cut, vec![0xff; 900], vec![32, 0]];
+    let said = said.into_iter().map(|reason| (Close::Denied, reason));
+    for (why, reason) in said.chain([(Close::Leaving, good.clone())]) {
+        let (_endpoint, connection) = raw_client(&a.0).await;
+        stream_of(&connection, &batch::encode(Lane::Control, &[], false)).await;
+        up(&mut a.1).await;
+        connection.close(code(why), &reason);
+        assert_eq!(down(&mut a.1).await, Down::There(Some(why)));
+        assert!(known(&a).is_empty(), "{reason:?}");
+    }
+    let (_endpoint, connection) = raw_client(&a.0).await;
+    stream_of(&connection, &batch::encode(Lane::Control, &[], false)).await;
+    up(&mut a.1).await;
+    connection.close(code(Close::Denied), &good);
+    down(&mut a.1).await;
+    assert_eq!(known(&a), [node(1)], "the operator's word counts, whoever brings it");
+}
