@@ -37,10 +37,15 @@ fn a_minority_refuses_writes_with_exit_code_7_and_takes_them_again_after_the_hea
         (status["partition"] == "partitioned").then_some(status)
     });
     assert_eq!((&state["reachable"], &state["required"]), (&2.into(), &3.into()));
+    let told = seed.logged("partitioned");
+    assert_eq!((&told["reachable"], &told["required"]), (&2.into(), &3.into()), "{told}");
+    assert_eq!((&told["level"], &told["mode"]), (&"warn".into(), &"read_only".into()), "{told}");
     // Reading goes on, and what was written before the others fell silent is there.
     assert!(seed.get("colour").is_some());
 
     [&c, &d].into_iter().for_each(|node| node.signal(Signal::CONT));
     until("a write", || b.ask(&["set", "colour", "green"]).status.success().then_some(()));
     [&seed, &b, &c, &d].into_iter().for_each(|node| node.await_value("colour", "green"));
+    seed.logged("recovering");
+    assert!(seed.logged("healthy")["recovery_ms"].as_u64().is_some_and(|ms| ms > 0));
 }

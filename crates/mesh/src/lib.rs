@@ -31,8 +31,8 @@ mod views;
 pub mod watch;
 
 pub use knhk_mesh_core::{
-    self as core, codec, config, crdt, digest, frame, identity, messages, node, rng, telemetry,
-    time,
+    self as core, codec, config, crdt, digest, frame, identity, messages, node, partition, rng,
+    telemetry, time,
 };
 
 pub use error::{JoinError, ReadError, Stopped, WatchError, WriteError};

@@ -13,12 +13,13 @@ pub(crate) mod start;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use knhk_mesh::config_file::{Effective, FlagValue};
 use knhk_mesh::core::certified::Conflict;
-use knhk_mesh::node::Phase;
+use knhk_mesh::node::{Phase, Status as NodeStatus};
+use knhk_mesh::partition::PartitionStatus;
 use knhk_mesh::storage::Health;
 use knhk_mesh::{Mesh, SeedNews, Seeds};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,8 +35,10 @@ use log::{Form, Log, text};
 
 /// How long the good-bye may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
-/// How often members and links are looked at, to tell what changed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the node is looked at, to tell what changed.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Who came and went is told at most so often.
+const PEERS_EVERY: Duration = Duration::from_secs(1);
 
 /// Options of `run`.
 #[derive(Clone, Debug, Args)]
@@ -192,8 +195,11 @@ struct Service<'a> {
     current: Effective,
     seeds: Option<Seeds>,
     news: mpsc::Receiver<SeedNews>,
+    /// Members and links, and when they were told.
     seen: (usize, usize),
+    seen_at: Instant,
     phase: Phase,
+    partition: PartitionStatus,
     storage: Health,
     /// Key and version of the conflicts that the node holds, told all of them.
     conflicts: BTreeSet<(String, u64)>,
@@ -212,7 +218,9 @@ impl<'a> Service<'a> {
             seeds: Some(seeds),
             news,
             seen: (1, 0),
+            seen_at: Instant::now(),
             phase: Phase::Ready,
+            partition: PartitionStatus::Healthy,
             storage: Health::Good,
             conflicts: BTreeSet::new(),
         }
@@ -242,46 +250,73 @@ impl<'a> Service<'a> {
         }
     }
 
-    /// Tells who came and went; `false` if the node stopped.
+    /// Tells what changed; `false` if the node stopped.
     async fn look(&mut self) -> bool {
         let Ok(status) = self.mesh.status().await else { return false };
         let seen = (status.node.members, status.node.links);
-        if seen != self.seen {
-            self.seen = seen;
+        if seen != self.seen && self.seen_at.elapsed() >= PEERS_EVERY {
+            (self.seen, self.seen_at) = (seen, Instant::now());
             self.log.info("peers", &[("members", seen.0.into()), ("links", seen.1.into())]);
         }
+        self.tell_partition(&status.node);
+        self.tell_phase(status.node.phase);
         self.tell_storage(status.storage);
         self.tell_conflicts();
-        let before = std::mem::replace(&mut self.phase, status.node.phase);
-        if before != self.phase {
-            match self.phase {
-                Phase::Recovering => {
-                    let why =
-                        "its own records may be older than what they hold: they are asked first";
-                    self.log.warn("writes wait for peers", &[("why", why.into())]);
-                }
-                Phase::Convicted => {
-                    let help = "start it with a new key";
-                    self.log
-                        .warn("the key signed forks, nobody takes it", &[("help", help.into())]);
-                }
-                Phase::Denied => {
-                    let help = "it needs a new key and to be admitted again";
-                    self.log.warn("the operator denied this node", &[("help", help.into())]);
-                }
-                Phase::KeyInUse => {
-                    let help = "run one process with it, or give this one a new key: keygen";
-                    let why = "another process uses the key of this node and started later";
-                    let fields = [("why", why.into()), ("help", help.into())];
-                    self.log.warn("this one stops", &fields);
-                }
-                Phase::Ready if before == Phase::Recovering => {
-                    self.log.info("own records are back", &[]);
-                }
-                Phase::Ready | Phase::Starting | Phase::Left => {}
+        true
+    }
+
+    fn tell_partition(&mut self, now: &NodeStatus) {
+        let before = std::mem::replace(&mut self.partition, now.partition);
+        if before.name() == self.partition.name() {
+            return;
+        }
+        let event = self.partition.name();
+        match self.partition {
+            PartitionStatus::Partitioned { reachable, required } => {
+                let fields = [
+                    ("reachable", reachable.into()),
+                    ("required", required.into()),
+                    ("mode", now.mode.name().into()),
+                ];
+                self.log.warn(event, &fields);
+            }
+            PartitionStatus::Recovering => self.log.info(event, &[]),
+            PartitionStatus::Healthy => {
+                let took = now.recovery.map(|took| took.as_millis() as u64);
+                self.log.info(event, &[("recovery_ms", took.into())]);
             }
         }
-        true
+    }
+
+    fn tell_phase(&mut self, now: Phase) {
+        let before = std::mem::replace(&mut self.phase, now);
+        if before == now {
+            return;
+        }
+        match now {
+            Phase::Recovering => {
+                let why = "its own records may be older than what they hold: they are asked first";
+                self.log.warn("writes wait for peers", &[("why", why.into())]);
+            }
+            Phase::Convicted => {
+                let help = "start it with a new key";
+                self.log.warn("the key signed forks, nobody takes it", &[("help", help.into())]);
+            }
+            Phase::Denied => {
+                let help = "it needs a new key and to be admitted again";
+                self.log.warn("the operator denied this node", &[("help", help.into())]);
+            }
+            Phase::KeyInUse => {
+                let help = "run one process with it, or give this one a new key: keygen";
+                let why = "another process uses the key of this node and started later";
+                let fields = [("why", why.into()), ("help", help.into())];
+                self.log.warn("this one stops", &fields);
+            }
+            Phase::Ready if before == Phase::Recovering => {
+                self.log.info("own records are back", &[]);
+            }
+            Phase::Ready | Phase::Starting | Phase::Left => {}
+        }
     }
 
     fn tell_storage(&mut self, now: Health) {
