@@ -193,6 +193,15 @@ fn a_token_admits_one_node_which_stays_admitted() {
     let bob = with("bob", &bearer, Some(&ada));
     ada.await_members(2);
     let thief = with("thief", &bearer, Some(&ada));
+    let told = thief.logged("seed not reached, trying on");
+    assert_eq!(
+        (&told["seed"], &told["why"]),
+        (&ada.address.as_str().into(), &"not admitted".into())
+    );
+    let seed = &thief.json(&["status"])["seeds"][0];
+    assert_eq!((&seed["address"], &seed["failure"]), (&told["seed"], &told["why"]));
+    let line = format!("seeds          {} (not reached: not admitted)", ada.address);
+    assert!(thief.tell(&["status"]).lines().any(|shown| shown == line));
     ada.tell(&["set", "k", "v"]);
     bob.await_value("k", "v");
     // Without its token, after a crash of both.

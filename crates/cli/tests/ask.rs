@@ -155,7 +155,7 @@ fn the_node_and_its_peers_are_described() {
     let [a, b] = pair(&folder);
     let names = "node incarnation mesh state members links converged lag_ms root records \
                  clock_skew_ms partition partition_mode reachable required recovery_ms storage \
-                 storage_error";
+                 storage_error seeds";
     let status = until("a heard clock", || {
         let status = a.json(&["status"]);
         (status["clock_skew_ms"].is_i64() && status["converged"] == true).then_some(status)

@@ -35,7 +35,7 @@ const SHOWN: &str = "key type value author clock concurrent";
 const WRITTEN: &str = "key author incarnation seq";
 const STATUS: &str = "node incarnation mesh state members links converged lag_ms root records \
                       clock_skew_ms partition partition_mode reachable required recovery_ms \
-                      storage storage_error refused";
+                      storage storage_error seeds refused";
 const DRILL: &str = "agents minority runs detection_ms recovery_ms agreement_ms false_alarms \
                      node_seconds lost_writes acknowledged_writes writes_not_refused \
                      majority_writes_refused undetected unrecovered";

@@ -41,7 +41,7 @@ pub use link_info::LinkInfo;
 pub use mesh::{Mesh, Status};
 pub use options::{Identity, Options, TransportKind};
 pub use peer_registry::{PeerInfo, PeerRegistry};
-pub use seeds::{SeedNews, Seeds};
+pub use seeds::{SeedNews, SeedStatus, Seeds};
 pub use transport::{Datagrams, Profile, Traffic};
 pub use views::{Sibling, Value};
 pub use watch::{Change, Lagged, Watch};

@@ -28,6 +28,7 @@ use crate::node_task::{
 };
 use crate::options::{Identity, Options, TransportKind};
 use crate::peer_registry::{PeerInfo, PeerRegistry};
+use crate::seeds::SeedStatus;
 use crate::storage::backup::{BackupError, Summary};
 use crate::storage::{Answer, Found, Health, Store, StoreError};
 use crate::transport::{self, BindError, Profile, Settings, Traffic, Transport};
@@ -72,6 +73,8 @@ pub struct Status {
     /// Milliseconds by which its clock is ahead of the median of its linked peers' clocks, the way
     /// of their messages included; `None` while no peer has said what its clock shows.
     pub clock_skew_ms: Option<i64>,
+    /// The seeds, and which of them are not reached.
+    pub seeds: Vec<SeedStatus>,
 }
 
 impl Mesh {
@@ -232,6 +235,7 @@ impl Mesh {
             storage: asked.effects.health(),
             refused_links: asked.transport.counters().all(),
             clock_skew_ms: asked.effects.links.clock_skew_ms(),
+            seeds: asked.effects.dialler.seeds(),
         })
         .await
     }

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::error::Stopped;
 use crate::mesh::Mesh;
 use crate::node_task::MAX_SEEDS;
+use crate::transport::DialError;
 
 /// Pause after a lookup that went well.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -40,6 +41,15 @@ impl Mesh {
         })
         .await
     }
+}
+
+/// A seed as a node dials it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SeedStatus {
+    /// Where it is.
+    pub addr: SocketAddr,
+    /// Why the last dial led to no link; `None` once one did, and before the first has ended.
+    pub failure: Option<DialError>,
 }
 
 /// What following the contacts found, for a log.

@@ -168,6 +168,14 @@ fn peers(said: &Json) -> String {
     out
 }
 
+fn seed(said: &Json) -> String {
+    let address = said["address"].as_str().unwrap_or_default();
+    match said["failure"].as_str() {
+        None => address.to_owned(),
+        Some(why) => format!("{address} (not reached: {why})"),
+    }
+}
+
 fn status(said: &Json) -> String {
     let names = [
         "node",
@@ -176,6 +184,7 @@ fn status(said: &Json) -> String {
         "state",
         "members",
         "links",
+        "seeds",
         "converged",
         "lag_ms",
         "root",
@@ -194,6 +203,8 @@ fn status(said: &Json) -> String {
         let value = match &said[name] {
             Json::String(text) => text.clone(),
             Json::Null => "-".into(),
+            Json::Array(seeds) if seeds.is_empty() => "-".into(),
+            Json::Array(seeds) => seeds.iter().map(seed).collect::<Vec<_>>().join(", "),
             other => other.to_string(),
         };
         let _ = writeln!(out, "{name:<14} {value}");

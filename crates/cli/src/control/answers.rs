@@ -1,15 +1,12 @@
 //! What each operation does and the JSON that it answers. The names of the fields are part of the
 //! command's interface: docs/CLI.md.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use knhk_mesh::core::crdt::Family;
-use knhk_mesh::core::error::{Refused, WriteError as Rejected};
+use knhk_mesh::core::error::WriteError as Rejected;
 use knhk_mesh::core::time::Hlc;
-use knhk_mesh::node::Phase;
-use knhk_mesh::storage::Health;
 use knhk_mesh::storage::backup::BackupError;
 use knhk_mesh::{Change, Mesh, ReadError, Receipt, WatchError, WriteError};
 use serde::Serialize;
@@ -18,7 +15,7 @@ use serde_json::{Value as Json, json};
 
 use super::peers::{self, direction, ms};
 use super::protocol::{Fault, Request, text_or_base64};
-use super::{admission, facts};
+use super::{admission, facts, status};
 use crate::exit;
 
 /// A beginning of a node id that `ping` takes as one.
@@ -56,7 +53,7 @@ pub(crate) async fn answer(node: &Mesh, request: &Request) -> Result<Box<RawValu
         }
         "peers" if request.explain => raw(&peers::explained(node).await?),
         "peers" => raw(&peers::listed(node).await?),
-        "status" => raw(&status(node).await?),
+        "status" => raw(&status::status(node).await?),
         "digest" => raw(&digest(node).await?),
         "backup" => raw(&backup(node, request).await?),
         "ping" => raw(&ping(node, request).await?),
@@ -253,36 +250,6 @@ fn something_done(written: Written, what: &str, help: &str) -> Result<Written, F
 }
 
 #[derive(Debug, Serialize)]
-struct Status {
-    node: String,
-    incarnation: u64,
-    mesh: String,
-    state: &'static str,
-    members: usize,
-    links: usize,
-    converged: bool,
-    lag_ms: u64,
-    root: String,
-    records: usize,
-    clock_skew_ms: Option<i64>,
-    partition: &'static str,
-    partition_mode: &'static str,
-    reachable: Option<u32>,
-    required: Option<u32>,
-    recovery_ms: Option<u64>,
-    storage: &'static str,
-    storage_error: Option<String>,
-    refused: Refusals,
-}
-
-/// What was refused since the start, by reason; reasons that were never met are left out.
-#[derive(Debug, Serialize)]
-struct Refusals {
-    links: BTreeMap<&'static str, u64>,
-    messages: BTreeMap<&'static str, u64>,
-}
-
-#[derive(Debug, Serialize)]
 struct BackedUp {
     file: String,
     records: u64,
@@ -302,54 +269,6 @@ struct RoundTrip {
     address: String,
     rtt_ms: f64,
     link: &'static str,
-}
-
-async fn status(node: &Mesh) -> Result<Status, Fault> {
-    let status = node.status().await.map_err(|_| node_stopped())?;
-    let state = match status.node.phase {
-        Phase::Recovering => "recovering",
-        Phase::Starting => "starting",
-        Phase::Ready => "ready",
-        Phase::Convicted => "convicted",
-        Phase::Denied => "denied",
-        Phase::KeyInUse => "key_in_use",
-        Phase::Left => "left",
-    };
-    let (storage, storage_error) = match status.storage {
-        Health::Memory => ("memory", None),
-        Health::Good => ("ok", None),
-        Health::Failed(why) => ("failed", Some(why.0)),
-    };
-    Ok(Status {
-        node: status.node.node.to_string(),
-        incarnation: status.node.incarnation.0,
-        mesh: status.node.mesh.to_string(),
-        state,
-        members: status.node.members,
-        links: status.node.links,
-        converged: status.node.converged,
-        lag_ms: u64::try_from(status.node.lag.as_millis()).unwrap_or(u64::MAX),
-        root: data_encoding::HEXLOWER.encode(&status.node.root.0),
-        records: status.node.records,
-        clock_skew_ms: status.clock_skew_ms,
-        partition: status.node.partition.name(),
-        partition_mode: status.node.mode.name(),
-        reachable: status.node.reachable.map(|(reachable, _)| reachable),
-        required: status.node.reachable.map(|(_, required)| required),
-        recovery_ms: status.node.recovery.map(|span| span.as_millis() as u64),
-        storage,
-        storage_error,
-        refused: Refusals {
-            links: met(status.refused_links.into_iter()),
-            messages: met(Refused::ALL
-                .into_iter()
-                .map(|reason| (reason.name(), status.node.counters.refused_for(reason).into()))),
-        },
-    })
-}
-
-fn met(all: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<&'static str, u64> {
-    all.filter(|(_, count)| *count > 0).collect()
 }
 
 async fn backup(node: &Mesh, request: &Request) -> Result<BackedUp, Fault> {

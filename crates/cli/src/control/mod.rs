@@ -17,3 +17,4 @@ mod peers;
 pub(crate) mod place;
 pub(crate) mod protocol;
 pub(crate) mod server;
+mod status;

@@ -6,6 +6,7 @@
 //!                                                     └─ SIGTERM, SIGINT: leave (5 s), again: end
 //! ```
 
+mod changes;
 mod log;
 mod notify;
 pub(crate) mod start;
@@ -17,11 +18,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use knhk_mesh::config_file::{Effective, FlagValue};
-use knhk_mesh::core::certified::Conflict;
-use knhk_mesh::node::{Phase, Status as NodeStatus};
+use knhk_mesh::node::Phase;
 use knhk_mesh::partition::PartitionStatus;
 use knhk_mesh::storage::Health;
-use knhk_mesh::{Mesh, SeedNews, Seeds};
+use knhk_mesh::{Mesh, SeedNews, SeedStatus, Seeds};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -37,8 +37,6 @@ use log::{Form, Log, text};
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// How often the node is looked at, to tell what changed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Who came and went is told at most so often.
-const PEERS_EVERY: Duration = Duration::from_secs(1);
 
 /// Options of `run`.
 #[derive(Clone, Debug, Args)]
@@ -195,6 +193,7 @@ struct Service<'a> {
     current: Effective,
     seeds: Option<Seeds>,
     news: mpsc::Receiver<SeedNews>,
+    seeds_seen: Vec<SeedStatus>,
     /// Members and links, and when they were told.
     seen: (usize, usize),
     seen_at: Instant,
@@ -217,6 +216,7 @@ impl<'a> Service<'a> {
             current,
             seeds: Some(seeds),
             news,
+            seeds_seen: Vec::new(),
             seen: (1, 0),
             seen_at: Instant::now(),
             phase: Phase::Ready,
@@ -247,106 +247,6 @@ impl<'a> Service<'a> {
                     }
                 }
             }
-        }
-    }
-
-    /// Tells what changed; `false` if the node stopped.
-    async fn look(&mut self) -> bool {
-        let Ok(status) = self.mesh.status().await else { return false };
-        let seen = (status.node.members, status.node.links);
-        if seen != self.seen && self.seen_at.elapsed() >= PEERS_EVERY {
-            (self.seen, self.seen_at) = (seen, Instant::now());
-            self.log.info("peers", &[("members", seen.0.into()), ("links", seen.1.into())]);
-        }
-        self.tell_partition(&status.node);
-        self.tell_phase(status.node.phase);
-        self.tell_storage(status.storage);
-        self.tell_conflicts();
-        true
-    }
-
-    fn tell_partition(&mut self, now: &NodeStatus) {
-        let before = std::mem::replace(&mut self.partition, now.partition);
-        if before.name() == self.partition.name() {
-            return;
-        }
-        let event = self.partition.name();
-        match self.partition {
-            PartitionStatus::Partitioned { reachable, required } => {
-                let fields = [
-                    ("reachable", reachable.into()),
-                    ("required", required.into()),
-                    ("mode", now.mode.name().into()),
-                ];
-                self.log.warn(event, &fields);
-            }
-            PartitionStatus::Recovering => self.log.info(event, &[]),
-            PartitionStatus::Healthy => {
-                let took = now.recovery.map(|took| took.as_millis() as u64);
-                self.log.info(event, &[("recovery_ms", took.into())]);
-            }
-        }
-    }
-
-    fn tell_phase(&mut self, now: Phase) {
-        let before = std::mem::replace(&mut self.phase, now);
-        if before == now {
-            return;
-        }
-        match now {
-            Phase::Recovering => {
-                let why = "its own records may be older than what they hold: they are asked first";
-                self.log.warn("writes wait for peers", &[("why", why.into())]);
-            }
-            Phase::Convicted => {
-                let help = "start it with a new key";
-                self.log.warn("the key signed forks, nobody takes it", &[("help", help.into())]);
-            }
-            Phase::Denied => {
-                let help = "it needs a new key and to be admitted again";
-                self.log.warn("the operator denied this node", &[("help", help.into())]);
-            }
-            Phase::KeyInUse => {
-                let help = "run one process with it, or give this one a new key: keygen";
-                let why = "another process uses the key of this node and started later";
-                let fields = [("why", why.into()), ("help", help.into())];
-                self.log.warn("this one stops", &fields);
-            }
-            Phase::Ready if before == Phase::Recovering => {
-                self.log.info("own records are back", &[]);
-            }
-            Phase::Ready | Phase::Starting | Phase::Left => {}
-        }
-    }
-
-    fn tell_storage(&mut self, now: Health) {
-        let before = std::mem::replace(&mut self.storage, now);
-        match (&before, &self.storage) {
-            (Health::Failed(_), Health::Good) => self.log.info("the disk is back", &[]),
-            (Health::Good, Health::Failed(why)) => {
-                let why = text(&why.0);
-                self.log.warn("the disk failed, writes are refused", &[("why", why)]);
-            }
-            _ => {}
-        }
-    }
-
-    /// More than f signers lied: somebody has to look at that.
-    fn tell_conflicts(&mut self) {
-        let found = self.mesh.fact_conflicts();
-        let place = |conflict: &Conflict| {
-            let fact = conflict.sides()[0].fact();
-            (fact.key().to_owned(), fact.version())
-        };
-        let now = found.iter().map(place).collect();
-        let before = std::mem::replace(&mut self.conflicts, now);
-        for conflict in found.iter().filter(|conflict| !before.contains(&place(conflict))) {
-            let (key, version) = place(conflict);
-            let liars = self.mesh.committee().map(|all| conflict.signers_of_both(all));
-            let liars: Vec<_> = liars.iter().flatten().map(text).collect();
-            let fields =
-                [("key", text(&key)), ("version", version.into()), ("signed_both", liars.into())];
-            self.log.warn("two values of one version are certified", &fields);
         }
     }
 

@@ -17,6 +17,7 @@ use knhk_mesh_core::identity::NodeId;
 use knhk_mesh_core::messages::Close;
 use tokio::time::Instant;
 
+use crate::seeds::SeedStatus;
 use crate::transport::backoff::Backoff;
 use crate::transport::{DialError, Down, Link, LinkId, Target, Transport};
 
@@ -40,6 +41,8 @@ struct Seed {
     state: State,
     /// The newest link with it.
     link: Option<LinkId>,
+    /// Why the last dial led to no link; nothing once one did.
+    failure: Option<DialError>,
 }
 
 #[cfg_attr(test, derive(Clone))]
@@ -79,7 +82,8 @@ impl Dialler {
             if self.seeds.iter().all(|seed| seed.addr != addr) {
                 self.random = self.random.wrapping_add(1);
                 let backoff = Backoff::new(self.random);
-                self.seeds.push(Seed { addr, backoff, state: State::Due(now), link: None });
+                let state = State::Due(now);
+                self.seeds.push(Seed { addr, backoff, state, link: None, failure: None });
             }
         }
     }
@@ -193,6 +197,8 @@ impl Dialler {
                 seed.reached();
             } else {
                 seed.state = State::Due(now + seed.backoff.next_pause());
+                // That one passes by itself.
+                seed.failure = Some(why.clone()).filter(|why| *why != DialError::AlreadyLinked);
             }
             return None;
         };
@@ -208,6 +214,12 @@ impl Dialler {
         }
         member.rest(now);
         Some(node)
+    }
+
+    /// The seeds, and which of them are not reached.
+    pub(crate) fn seeds(&self) -> Vec<SeedStatus> {
+        let status = |seed: &Seed| SeedStatus { addr: seed.addr, failure: seed.failure.clone() };
+        self.seeds.iter().map(status).collect()
     }
 
     /// No link is left, or too few: every seed is worth a dial again.
@@ -234,6 +246,7 @@ impl Dialler {
 impl Seed {
     fn reached(&mut self) {
         self.backoff.reset();
+        self.failure = None;
         self.state = State::Resting(Instant::now());
     }
 }
@@ -267,6 +280,11 @@ mod tests {
         let mut dialler = Dialler::new(&[addr(1), addr(2)], 7, now);
         let target = Target { node: None, addr: addr(1) };
         dialler.failed(target, &DialError::TimedOut, false, now);
+        let failures = |dialler: &Dialler| dialler.seeds().into_iter().map(|seed| seed.failure);
+        assert!(failures(&dialler).eq([Some(DialError::TimedOut), None]));
+        let mut answered = dialler.clone();
+        answered.failed(target, &DialError::Myself, false, now);
+        assert!(failures(&answered).eq([None, None]));
         let pause = dialler.seeds[0].state;
         assert!(matches!(pause, State::Due(at) if at > now));
         let refused = |dialler: &mut Dialler, linked| {
