@@ -109,13 +109,15 @@ impl Contact {
         Contact { text, addresses: Vec::new(), failures: 0 }
     }
 
-    /// Looks it up; what is worth telling.
-    async fn look_up(&mut self) -> Option<SeedNews> {
+    /// Looks it up for a node that listens at `local`; what is worth telling.
+    async fn look_up(&mut self, local: SocketAddr) -> Option<SeedNews> {
         let found = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(&self.text)).await;
         let contact = self.text.clone();
         let reason = match found {
             Ok(Ok(found)) => {
-                let mut addresses: Vec<SocketAddr> = found.collect();
+                // A socket of IPv4 reaches nothing else.
+                let reached = |addr: &SocketAddr| addr.is_ipv4() || local.is_ipv6();
+                let mut addresses: Vec<SocketAddr> = found.filter(reached).collect();
                 addresses.sort_unstable();
                 addresses.dedup();
                 addresses.truncate(MAX_OF_ONE);
@@ -125,7 +127,12 @@ impl Contact {
                     self.addresses.clone_from(&addresses);
                     return changed.then_some(SeedNews::Resolved { contact, addresses });
                 }
-                "it has no address".into()
+                match local {
+                    SocketAddr::V4(_) => {
+                        "it has no IPv4 address, and this node has no other".into()
+                    }
+                    SocketAddr::V6(_) => "it has no address".into(),
+                }
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs()),
@@ -145,7 +152,7 @@ impl Contact {
 async fn follow(mesh: Mesh, mut contacts: Vec<Contact>, news: mpsc::Sender<SeedNews>) {
     loop {
         for i in 0..contacts.len() {
-            let Some(found) = contacts[i].look_up().await else { continue };
+            let Some(found) = contacts[i].look_up(mesh.local_addr()).await else { continue };
             if matches!(found, SeedNews::Resolved { .. }) {
                 let all = contacts.iter().flat_map(|contact| &contact.addresses).copied();
                 if mesh.set_seeds(all.take(MAX_SEEDS).collect()).await == Err(Stopped) {
