@@ -12,19 +12,21 @@ use knhk_mesh::transport::DialError;
 use super::Service;
 use super::log::text;
 
-/// Who came and went is told at most so often.
-const PEERS_EVERY: Duration = Duration::from_secs(1);
+/// What becomes of one seed is told at most so often, whatever it does.
+const SAME_SEED_EVERY: Duration = Duration::from_secs(10);
 
 impl Service<'_> {
     /// Tells what changed; `false` if the node stopped.
     pub(super) async fn look(&mut self) -> bool {
         let Ok(status) = self.mesh.status().await else { return false };
         let seen = (status.node.members, status.node.links);
-        if seen != self.seen && self.seen_at.elapsed() >= PEERS_EVERY {
-            (self.seen, self.seen_at) = (seen, Instant::now());
+        if seen != self.seen {
+            self.seen = seen;
             self.log.info("peers", &[("members", seen.0.into()), ("links", seen.1.into())]);
         }
-        self.tell_seeds(status.seeds);
+        if status.node.phase != Phase::Denied {
+            self.tell_seeds(&status.seeds);
+        }
         self.tell_partition(&status.node);
         self.tell_phase(status.node.phase);
         self.tell_storage(status.storage);
@@ -32,21 +34,25 @@ impl Service<'_> {
         true
     }
 
-    fn tell_seeds(&mut self, now: Vec<SeedStatus>) {
-        let before = std::mem::replace(&mut self.seeds_seen, now);
-        let failure = |of: &[SeedStatus], seed: &SeedStatus| {
-            of.iter().find(|known| known.addr == seed.addr).and_then(|seed| seed.failure.clone())
-        };
-        for seed in &self.seeds_seen {
-            match (failure(&before, seed), &seed.failure) {
-                (Some(_), None) => self.log.info("seed reached", &[("seed", text(&seed.addr))]),
-                (before, Some(why)) if before.as_ref() != Some(why) => {
-                    let mut fields = vec![("seed", text(&seed.addr)), ("why", text(why))];
+    fn tell_seeds(&mut self, now: &[SeedStatus]) {
+        self.seeds_told.retain(|addr, _| now.iter().any(|seed| seed.addr == *addr));
+        for SeedStatus { addr, failure } in now {
+            let told = self.seeds_told.get(addr);
+            if told.map_or(failure.is_none(), |(before, _)| before == failure)
+                || told.is_some_and(|(_, at)| at.elapsed() < SAME_SEED_EVERY)
+            {
+                continue;
+            }
+            let mut fields = vec![("seed", text(addr))];
+            match failure {
+                None => self.log.info("seed reached", &fields),
+                Some(why) => {
+                    fields.push(("why", text(why)));
                     fields.extend(help(why).map(|help| ("help", help.into())));
                     self.log.warn("seed not reached, trying on", &fields);
                 }
-                _ => {}
             }
+            self.seeds_told.insert(*addr, (failure.clone(), Instant::now()));
         }
     }
 

@@ -11,7 +11,8 @@ mod log;
 mod notify;
 pub(crate) mod start;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -21,7 +22,8 @@ use knhk_mesh::config_file::{Effective, FlagValue};
 use knhk_mesh::node::Phase;
 use knhk_mesh::partition::PartitionStatus;
 use knhk_mesh::storage::Health;
-use knhk_mesh::{Mesh, SeedNews, SeedStatus, Seeds};
+use knhk_mesh::transport::DialError;
+use knhk_mesh::{Mesh, SeedNews, Seeds};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -36,7 +38,7 @@ use log::{Form, Log, text};
 /// How long the good-bye may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// How often the node is looked at, to tell what changed.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Options of `run`.
 #[derive(Clone, Debug, Args)]
@@ -193,10 +195,10 @@ struct Service<'a> {
     current: Effective,
     seeds: Option<Seeds>,
     news: mpsc::Receiver<SeedNews>,
-    seeds_seen: Vec<SeedStatus>,
-    /// Members and links, and when they were told.
+    /// What was told of a seed, and when.
+    seeds_told: HashMap<SocketAddr, (Option<DialError>, Instant)>,
+    /// Members and links.
     seen: (usize, usize),
-    seen_at: Instant,
     phase: Phase,
     partition: PartitionStatus,
     storage: Health,
@@ -216,9 +218,8 @@ impl<'a> Service<'a> {
             current,
             seeds: Some(seeds),
             news,
-            seeds_seen: Vec::new(),
+            seeds_told: HashMap::new(),
             seen: (1, 0),
-            seen_at: Instant::now(),
             phase: Phase::Ready,
             partition: PartitionStatus::Healthy,
             storage: Health::Good,

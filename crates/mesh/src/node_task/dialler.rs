@@ -32,6 +32,7 @@ pub(crate) struct Dialler {
     /// In the order of ids: what is due at one moment is dialled in the same order each time.
     members: BTreeMap<NodeId, Member>,
     random: u64,
+    ended: bool,
 }
 
 #[cfg_attr(test, derive(Clone))]
@@ -67,7 +68,8 @@ enum State {
 impl Dialler {
     /// Dials every seed at once.
     pub(crate) fn new(seeds: &[SocketAddr], random: u64, now: Instant) -> Self {
-        let mut dialler = Dialler { seeds: Vec::new(), members: BTreeMap::new(), random };
+        let mut dialler =
+            Dialler { seeds: Vec::new(), members: BTreeMap::new(), random, ended: false };
         dialler.set_seeds(seeds, now);
         dialler
     }
@@ -96,6 +98,9 @@ impl Dialler {
         now: Instant,
         transport: &Transport,
     ) {
+        if self.ended {
+            return;
+        }
         self.make_room(now);
         self.random = self.random.wrapping_add(1);
         let random = self.random;
@@ -127,6 +132,9 @@ impl Dialler {
 
     /// Dials what is due. Answers the members that cannot be dialled for want of an address.
     pub(crate) fn due(&mut self, now: Instant, transport: &Transport) -> Vec<NodeId> {
+        if self.ended {
+            return Vec::new();
+        }
         for seed in &mut self.seeds {
             if matches!(seed.state, State::Due(at) if at <= now) {
                 seed.state = State::Dialling;
@@ -146,6 +154,9 @@ impl Dialler {
 
     /// When [`Dialler::due`] has something to do.
     pub(crate) fn next_due(&self) -> Option<Instant> {
+        if self.ended {
+            return None;
+        }
         let states = self.seeds.iter().map(|seed| seed.state);
         let states = states.chain(self.members.values().map(|member| member.state));
         let due = |state| if let State::Due(at) = state { Some(at) } else { None };
@@ -197,8 +208,10 @@ impl Dialler {
                 seed.reached();
             } else {
                 seed.state = State::Due(now + seed.backoff.next_pause());
-                // That one passes by itself.
-                seed.failure = Some(why.clone()).filter(|why| *why != DialError::AlreadyLinked);
+                // These say nothing about the seed.
+                if !matches!(why, DialError::AlreadyLinked | DialError::AlreadyDialling) {
+                    seed.failure = Some(why.clone());
+                }
             }
             return None;
         };
@@ -214,6 +227,11 @@ impl Dialler {
         }
         member.rest(now);
         Some(node)
+    }
+
+    /// Dials nobody any more: nobody takes the node in.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
     }
 
     /// The seeds, and which of them are not reached.
@@ -283,6 +301,8 @@ mod tests {
         let failures = |dialler: &Dialler| dialler.seeds().into_iter().map(|seed| seed.failure);
         assert!(failures(&dialler).eq([Some(DialError::TimedOut), None]));
         let mut answered = dialler.clone();
+        answered.failed(target, &DialError::AlreadyLinked, false, now);
+        assert!(failures(&answered).eq([Some(DialError::TimedOut), None]));
         answered.failed(target, &DialError::Myself, false, now);
         assert!(failures(&answered).eq([None, None]));
         let pause = dialler.seeds[0].state;
@@ -300,6 +320,9 @@ mod tests {
         dialler.set_seeds(&[addr(1), addr(3), addr(3)], now);
         assert_eq!(dialler.seeds.len(), 2, "one is gone, one came once");
         assert!(dialler.seeds[0].state == pause && dialler.next_due() == Some(now));
+        let mut ended = dialler.clone();
+        ended.end();
+        assert_eq!(ended.next_due(), None);
         let many: Vec<_> = (1..=1_000).map(addr).collect();
         dialler.set_seeds(&many, now);
         assert_eq!(dialler.seeds.len(), MAX_SEEDS);
