@@ -10,9 +10,10 @@
 
 use bytes::Bytes;
 use knhk_mesh_core::admission::{Denial, NotAdmitted, Pass};
-use knhk_mesh_core::certified::{Certificate, ConflictProof};
+use knhk_mesh_core::certified::{Certificate, ConflictProof, Fact};
 use knhk_mesh_core::codec::{Reader, Writer};
 use knhk_mesh_core::error::Refused;
+use knhk_mesh_core::identity::NodeId;
 
 /// Tag of the messages, behind those of core's control messages.
 pub(crate) const NOTICES: u8 = 32;
@@ -84,6 +85,15 @@ impl Notice {
             Notice::Used(_) => USED,
             Notice::Certified(_) => CERTIFIED,
             Notice::Conflict(_) => CONFLICT,
+        }
+    }
+
+    /// Whether it says that something of `node` is void.
+    pub(super) fn voids(&self, node: &NodeId) -> bool {
+        match self {
+            Notice::Denied(denial) => denial.node == *node,
+            Notice::Certified(it) => it.key() == Fact::void(node, Denial::FOR_EVER).key(),
+            Notice::Used(_) | Notice::Conflict(_) => false,
         }
     }
 

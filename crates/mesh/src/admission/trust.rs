@@ -15,6 +15,7 @@ use knhk_mesh_core::identity::{Incarnation, Keypair, NodeId, Signer};
 use knhk_mesh_core::time::WallMs;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use webpki::KeyUsage;
 
 use super::chain::{self, Anchors};
@@ -26,6 +27,8 @@ use crate::transport::Settings;
 
 /// Nodes whose passes are remembered for as long as their sessions may be resumed.
 const MAX_SHOWN: usize = 8_192;
+/// A denied node that dials is told so at most so often; in between TLS refuses it.
+const TELL_DENIED_EVERY: Duration = Duration::from_secs(10);
 /// Names of the files in a data folder.
 const NOTICES_FILE: &str = "notices";
 const PASS_FILE: &str = "node.pass";
@@ -64,6 +67,8 @@ pub(super) struct State {
     pass: Option<Pass>,
     /// Who showed a pass to this process, and until when it holds.
     shown: HashMap<NodeId, WallMs>,
+    /// Who is denied and dialled all the same, and when it was last let in to hear it.
+    told: HashMap<NodeId, Instant>,
 }
 
 impl Trust {
@@ -414,6 +419,35 @@ impl Trust {
         let node = chain.get(1).and_then(chain::public_key);
         let notice = node.and_then(|node| self.lock().known.denial_of(&node));
         notice.and_then(|notice| notices::encode(&[notice]).pop()).unwrap_or_default()
+    }
+
+    /// The other end of a connection gave this as its reason to close it: one notice which says that
+    /// this node is void is taken in, and everything else passed over.
+    pub(crate) fn heed_denial(self: &Arc<Self>, reason: &[u8]) {
+        if let Ok(Heard::Notices(said)) = notices::decode(reason)
+            && let [notice] = said.as_slice()
+            && notice.voids(&self.own)
+        {
+            let _ = self.heard(reason, false);
+        }
+    }
+
+    /// Whether a node that dials is let through TLS: also one that is denied, as often as it is
+    /// worth telling it so.
+    pub(crate) fn may_dial(&self, node: &NodeId) -> Result<(), NotAdmitted> {
+        let may = self.may_introduce(node);
+        if may != Err(NotAdmitted::Denied) {
+            return may;
+        }
+        let (now, mut state) = (Instant::now(), self.lock());
+        // No more entries than denials.
+        match state.told.insert(*node, now) {
+            Some(last) if now < last + TELL_DENIED_EVERY => {
+                state.told.insert(*node, last);
+                may
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What a fresh link is told first; `None` where nothing is ever denied or used.

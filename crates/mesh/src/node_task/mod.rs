@@ -158,7 +158,7 @@ impl NodeTask {
 
     async fn turns(&mut self) -> End {
         for void in self.trust.denied() {
-            self.input(Input::Denied(void.node, void.up_to));
+            self.make_void(void.node, void.up_to);
         }
         let trust = Arc::clone(&self.trust);
         let timer = tokio::time::sleep_until(Instant::now());

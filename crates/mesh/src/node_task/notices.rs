@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use knhk_mesh_core::error::Refused;
-use knhk_mesh_core::identity::PeerIx;
+use knhk_mesh_core::identity::{Incarnation, NodeId, PeerIx};
 use knhk_mesh_core::messages::{Input, Lane};
 use tokio::time::Instant;
 
@@ -80,7 +80,15 @@ impl NodeTask {
             }
         }
         for (node, up_to) in voids {
-            self.input(Input::Denied(node, up_to));
+            self.make_void(node, up_to);
+        }
+    }
+
+    /// Does what a denial says.
+    pub(super) fn make_void(&mut self, node: NodeId, up_to: Incarnation) {
+        self.input(Input::Denied(node, up_to));
+        if self.node.is_denied(&self.node.id()) {
+            self.effects.dialler.end();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use knhk_mesh_core::admission::{Claim, Denial, Denials, NotAdmitted, Pass};
-use knhk_mesh_core::certified::{Certificate, Facts, Taken};
+use knhk_mesh_core::certified::{Certificate, Fact, Facts, Taken};
 use knhk_mesh_core::codec::Writer;
 use knhk_mesh_core::identity::{Committee, Incarnation, MeshId, NodeId};
 use knhk_mesh_core::time::WallMs;
@@ -178,11 +178,12 @@ impl Known {
     /// What denies `node` for ever, if something does.
     pub(super) fn denial_of(&self, node: &NodeId) -> Option<Notice> {
         let denial = self.denials.of(node).filter(|denial| denial.is_for_ever());
-        let out = Some((*node, Denial::FOR_EVER));
-        let by_quorum = || self.facts.iter().find(|certified| certified.fact().voids() == out);
-        denial.map(|denial| Notice::Denied(*denial)).or_else(|| {
-            by_quorum().map(|certified| Notice::Certified(certified.certificate().clone().into()))
-        })
+        let by_quorum = || {
+            let out = Fact::void(node, Denial::FOR_EVER);
+            let certified = self.facts.get(out.key()).filter(|held| *held.fact() == out)?;
+            Some(Notice::Certified(certified.certificate().clone().into()))
+        };
+        denial.map(|denial| Notice::Denied(*denial)).or_else(by_quorum)
     }
 
     /// Notes that `claim.node` came in with its token; false if that was known.

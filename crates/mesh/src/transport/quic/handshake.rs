@@ -80,7 +80,6 @@ async fn accept(shared: Arc<Shared>, place: HalfOpen, incoming: Incoming) {
     let met = match timeout(local.settings.handshake_timeout, met).await {
         Ok(Ok(met)) => met,
         Ok(Err(why)) => {
-            parting::heed(&connection, &local.trust);
             parting::close(&connection, close_for(&why), &local.trust);
             return local.count_failure(&why);
         }
@@ -257,7 +256,7 @@ async fn connect(
     };
     if let Err(why) = &met {
         parting::heed(&connection, &shared.local.trust);
-        parting::close(&connection, close_for(why), &shared.local.trust);
+        connection.close(code(close_for(why)), b"");
     }
     closing.done();
     Ok((connection, met?))
@@ -465,14 +464,17 @@ fn broken(error: &BatchError) -> DialError {
     DialError::Handshake(error.to_string())
 }
 
-fn dial_error(error: &ConnectionError) -> DialError {
+pub(super) fn dial_error(error: &ConnectionError) -> DialError {
     match error {
         ConnectionError::TransportError(error) => handshake_error(error.code, || error.to_string()),
+        // The other end's words are anybody's, and would reach a terminal.
         ConnectionError::ConnectionClosed(close) => {
-            handshake_error(close.error_code, || close.to_string())
+            handshake_error(close.error_code, || close.error_code.to_string())
         }
-        ConnectionError::ApplicationClosed(close) => close_of(close.error_code)
-            .map_or_else(|| DialError::Handshake(close.to_string()), DialError::from),
+        ConnectionError::ApplicationClosed(close) => close_of(close.error_code).map_or_else(
+            || DialError::Handshake(format!("closed with code {}", close.error_code)),
+            DialError::from,
+        ),
         ConnectionError::TimedOut => DialError::TimedOut,
         other => DialError::Handshake(other.to_string()),
     }

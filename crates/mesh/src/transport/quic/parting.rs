@@ -1,5 +1,6 @@
 //! How a connection ends: with a code, and for a node that is denied with the proof of it. No link
-//! tells it any more, and without it the node would go on as if it were merely alone.
+//! tells it any more, and without it the node would go on as if it were merely alone. Whoever is
+//! denied and dials is told at most every 10 s, and refused by TLS in between.
 //!
 //! ```text
 //!   close ── 3, denied; reason: the denial, as a notice ──► heed: checked, kept, obeyed
@@ -31,13 +32,12 @@ pub(super) fn close(connection: &Connection, why: Close, trust: &Trust) {
     connection.close(code(why), &proof.unwrap_or_default());
 }
 
-/// Takes in what the other end gave as its reason, if it closed `connection`. It proves itself, so
-/// anybody may say it; what is no proof has ended the connection and nothing more.
+/// Takes in the proof that the other end gave as its reason, if it closed `connection` with one.
+/// Anything else has ended the connection and nothing more.
 pub(super) fn heed(connection: &Connection, trust: &Arc<Trust>) {
     if let Some(ConnectionError::ApplicationClosed(end)) = connection.close_reason()
         && close_of(end.error_code) == Some(Close::Denied)
-        && !end.reason.is_empty()
     {
-        let _ = trust.heard(&end.reason, false);
+        trust.heed_denial(&end.reason);
     }
 }

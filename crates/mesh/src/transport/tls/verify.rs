@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use knhk_mesh_core::admission::NotAdmitted;
 use knhk_mesh_core::identity::NodeId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::verify_tls13_signature;
@@ -116,11 +115,9 @@ impl ClientCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let node = self.prove(leaf, rest, now, KeyUsage::client_auth())?;
-        match self.0.may_introduce(&node) {
-            // Refused right after the handshake: an alert has no room for the proof.
-            Ok(()) | Err(NotAdmitted::Denied) => Ok(ClientCertVerified::assertion()),
-            Err(_) => Err(not_admitted()),
-        }
+        // A denied node is refused right after the handshake: an alert has no room for the proof.
+        self.0.may_dial(&node).map_err(|_| not_admitted())?;
+        Ok(ClientCertVerified::assertion())
     }
 
     signed_by_the_leaf!();

@@ -1,10 +1,12 @@
 //! What a node learns by the closing of a connection: that it is denied, if that is proved.
 
+use bytes::Bytes;
 use knhk_mesh_core::admission::Denial;
 use knhk_mesh_core::certified::{Certificate, Fact, Vote};
 use knhk_mesh_core::config::Admission;
 use knhk_mesh_core::identity::Committee;
 use knhk_mesh_core::time::WallMs;
+use quinn::VarInt;
 
 use super::*;
 
@@ -61,6 +63,10 @@ async fn who_is_denied_gets_the_proof_where_a_link_ends_and_where_none_begins() 
     let mut b = member(2);
     not_admitted(&mut b, &a).await;
     assert_eq!(known(&b), [node(2)], "it dialled");
+    // Not each time: what the acceptor gives for a whole handshake is dear.
+    let mut b = member(2);
+    not_admitted(&mut b, &a).await;
+    assert_eq!(known(&b), []);
 }
 
 #[tokio::test]
@@ -92,6 +98,10 @@ async fn the_proof_of_the_largest_committee_fits() {
     a.0.shared.local.trust.heard(&certificate, false).unwrap();
     assert_eq!(down(&mut b.1).await, Down::There(Some(Close::Denied)));
     assert_eq!(known(&b), [node(2)]);
+    // Also within the bytes that a stranger may be sent.
+    let mut b = appointed(2);
+    not_admitted(&mut b, &a).await;
+    assert_eq!(known(&b), [node(2)]);
 }
 
 #[tokio::test]
@@ -101,8 +111,11 @@ async fn a_reason_that_proves_nothing_denies_nobody() {
     let elsewhere = Denial::sign(&pair(OPERATOR), &MeshId([6; 32]), node(1), WallMs(1)).encode();
     let good = message(1, &denial(1).encode());
     let cut = good[..good.len() - 1].to_vec();
-    let said = [message(1, &forged), message(1, &elsewhere), cut, vec![0xff; 900], vec![32, 0]];
-    let said = said.into_iter().map(|reason| (Close::Denied, reason));
+    let of_another = message(1, &denial(9).encode());
+    let several = [of_another.as_slice(), &good[2..]].concat();
+    let wrong = [message(1, &forged), message(1, &elsewhere), of_another, several];
+    let said = wrong.into_iter().chain([cut, vec![0xff; 900], vec![32, 0], Vec::new()]);
+    let said = said.map(|reason| (Close::Denied, reason));
     for (why, reason) in said.chain([(Close::Leaving, good.clone())]) {
         let (_endpoint, connection) = raw_client(&a.0).await;
         stream_of(&connection, &batch::encode(Lane::Control, &[], false)).await;
@@ -117,4 +130,20 @@ async fn a_reason_that_proves_nothing_denies_nobody() {
     connection.close(code(Close::Denied), &good);
     down(&mut a.1).await;
     assert_eq!(known(&a), [node(1)], "the operator's word counts, whoever brings it");
+}
+
+#[test]
+fn what_the_other_end_says_of_a_failed_dial_reaches_no_terminal() {
+    let reason = Bytes::from_static(b"\x1b[31mlies\x07\n");
+    let code = VarInt::from_u32(99);
+    let by_application = quinn::ApplicationClose { error_code: code, reason: reason.clone() };
+    let error_code = quinn::TransportErrorCode::INTERNAL_ERROR;
+    let by_transport = quinn::ConnectionClose { error_code, frame_type: None, reason };
+    for error in [
+        quinn::ConnectionError::ApplicationClosed(by_application),
+        quinn::ConnectionError::ConnectionClosed(by_transport),
+    ] {
+        let said = handshake::dial_error(&error).to_string();
+        assert!(!said.contains("lies") && !said.contains(char::is_control), "{said:?}");
+    }
 }
