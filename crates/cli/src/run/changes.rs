@@ -146,8 +146,8 @@ impl Service<'_> {
 fn help(why: &DialError) -> Option<&'static str> {
     Some(match why {
         DialError::NotAdmitted => {
-            "one of the two does not admit the other: look at its allowlist or certificate, or at the \
-             token, which works once and in time"
+            "one of the two does not admit the other: look at its allowlist or certificate, or at \
+             the token, which works once and in time"
         }
         DialError::OtherMesh => "compare what `knhk-mesh genesis` prints on both machines",
         DialError::TimedOut => "see that a node runs there and that UDP passes; `knhk-mesh doctor`",

@@ -421,8 +421,8 @@ impl Trust {
         notice.and_then(|notice| notices::encode(&[notice]).pop()).unwrap_or_default()
     }
 
-    /// The other end of a connection gave this as its reason to close it: one notice which says that
-    /// this node is void is taken in, and everything else passed over.
+    /// The other end of a connection gave this as its reason to close it: one notice which says
+    /// that this node is void is taken in, and everything else passed over.
     pub(crate) fn heed_denial(self: &Arc<Self>, reason: &[u8]) {
         if let Ok(Heard::Notices(said)) = notices::decode(reason)
             && let [notice] = said.as_slice()
