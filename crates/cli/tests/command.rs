@@ -53,6 +53,19 @@ fn updates_are_measured_and_printed_as_one_object() {
 }
 
 #[test]
+fn a_swarm_at_rest_shows_what_it_costs_and_nothing_of_updates_that_were_not() {
+    let args = "dev --agents 3 --detect thrifty --idle 1s -o json";
+    let output = run(&args.split(' ').collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for name in ["copies_per_agent", "bytes_per_agent_per_s", "cpu_ms_per_update"] {
+        assert!(report[name].is_null(), "{report}");
+    }
+    assert!(report["idle"]["bytes_per_agent_per_s"].as_f64().is_some_and(|bytes| bytes > 0.0));
+    assert!(report["idle"]["seconds"].as_f64().is_some_and(|seconds| seconds >= 1.0));
+}
+
+#[test]
 fn a_swarm_without_updates_shows_its_nodes() {
     let output = run(&["dev", "--agents", "3", "--for", "2s"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

@@ -160,6 +160,8 @@ async fn measured(
     }
     let (convergence_ms, rounds) = summarise(&mut times, plan.interval);
     let agents = swarm.nodes.len() as f64;
+    // Without updates nothing was measured, only the moment between two looks.
+    let seconds = if made == 0 { 0.0 } else { took.as_secs_f64() };
     let per = |amount: f64, of: f64| (of > 0.0).then(|| round(amount / of));
     let cpu = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before));
     Ok(Report {
@@ -174,7 +176,7 @@ async fn measured(
         convergence_ms,
         rounds,
         copies_per_agent: per((copies - copies_before) as f64, agents * f64::from(made)),
-        bytes_per_agent_per_s: per((bytes - bytes_before) as f64, agents * took.as_secs_f64()),
+        bytes_per_agent_per_s: per((bytes - bytes_before) as f64, agents * seconds),
         cpu_ms_per_update: cpu.and_then(|cpu| per(cpu.as_secs_f64() * 1_000.0, made.into())),
         rss_bytes: process::resident_bytes(),
         idle: None,
