@@ -14,20 +14,9 @@ use crate::clock::WallClock;
 const NOW: WallMs = WallMs(1_800_000_000_000);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn pair(secret: u8) -> Keypair {
-    Keypair::from_secret(&[secret; 32])
-}
-
-fn node(secret: u8) -> NodeId {
-    pair(secret).node_id()
-}
-
 fn after(time: Duration) -> WallMs {
     WallMs(NOW.0 + time.as_millis() as u64)
 }
-
-/// The operator's key, which nobody here runs a node with.
-const OPERATOR: u8 = 200;
 
 fn settings_at(secret: u8, clock: &WallClock) -> Settings {
     let (admission_key, clock) = (Some(node(OPERATOR)), clock.clone());
@@ -65,13 +54,6 @@ impl Operator {
             Credentials::Certificate { roots: self.folder.0.join("ca.crt"), certificate };
         Settings { credentials, admission: Admission::Proven, ..settings_at(secret, clock) }
     }
-}
-
-type Node = (Quic, Receiver<Event>);
-
-async fn linked(a: &mut Node, b: &mut Node) -> [Link; 2] {
-    a.0.dial(target(&b.0));
-    [up(&mut a.1).await, up(&mut b.1).await]
 }
 
 /// Links, hears something behind the ticket, and parts.

@@ -26,8 +26,21 @@ mod wire;
 
 const MESH: MeshId = MeshId([5; 32]);
 
+/// The operator's key, which nobody here runs a node with.
+const OPERATOR: u8 = 200;
+
+type Node = (Quic, Receiver<Event>);
+
+fn pair(secret: u8) -> Keypair {
+    Keypair::from_secret(&[secret; 32])
+}
+
+fn node(secret: u8) -> NodeId {
+    pair(secret).node_id()
+}
+
 fn settings(secret: u8) -> Settings {
-    Settings::new(Arc::new(Keypair::from_secret(&[secret; 32])), MESH, Profile::Normal)
+    Settings::new(Arc::new(pair(secret)), MESH, Profile::Normal)
 }
 
 fn bound(secret: u8) -> (Quic, Receiver<Event>) {
@@ -76,6 +89,11 @@ async fn up(events: &mut Receiver<Event>) -> Link {
         Event::Up(link) => link,
         other => panic!("no link but {other:?}"),
     }
+}
+
+async fn linked(a: &mut Node, b: &mut Node) -> [Link; 2] {
+    a.0.dial(target(&b.0));
+    [up(&mut a.1).await, up(&mut b.1).await]
 }
 
 /// A client with a valid certificate that then writes whatever it likes.

@@ -10,18 +10,6 @@ use quinn::VarInt;
 
 use super::*;
 
-const OPERATOR: u8 = 200;
-
-type Node = (Quic, Receiver<Event>);
-
-fn pair(secret: u8) -> Keypair {
-    Keypair::from_secret(&[secret; 32])
-}
-
-fn node(secret: u8) -> NodeId {
-    pair(secret).node_id()
-}
-
 fn denial(of: u8) -> Denial {
     Denial::sign(&pair(OPERATOR), &MESH, node(of), WallMs(1))
 }
@@ -29,12 +17,6 @@ fn denial(of: u8) -> Denial {
 /// A node of a mesh with an operator.
 fn member(secret: u8) -> Node {
     bound_with(Settings { admission_key: Some(node(OPERATOR)), ..settings(secret) })
-}
-
-async fn linked(a: &mut Node, b: &mut Node) {
-    a.0.dial(target(&b.0));
-    up(&mut a.1).await;
-    up(&mut b.1).await;
 }
 
 async fn not_admitted(a: &mut Node, b: &Node) {
